@@ -1,0 +1,111 @@
+"""What a dialect is: the wire format that a caller speaks. Stateless; one instance each in `DIALECTS`.
+
+A dialect reads requests and writes answers. It never sees an upstream, a clock or a socket: ids and times come in
+through `StreamContext`, so its output is the same bytes for the same events.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from proxy.hub.codec import StreamEncoder
+from proxy.hub.completion import Completion
+from proxy.hub.errors import ProxyError
+from proxy.hub.request import ChatRequest, ResponseFormat
+
+
+class Operation(StrEnum):
+    """What a route does; the server has one handler for each."""
+
+    GENERATE = "generate"
+    COUNT_TOKENS = "count_tokens"
+
+
+class Route(msgspec.Struct, frozen=True):
+    """`path` in aiohttp's pattern syntax: `/v1/models/{model}:generateContent`."""
+
+    method: str
+    path: str
+    operation: Operation = Operation.GENERATE
+
+
+class CallParams(msgspec.Struct, frozen=True):
+    """Everything of a request that is not its body. Header names are lower-case."""
+
+    path: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """The few facts that routing needs, read without decoding the rest of the body."""
+
+    model: str | None
+    """`None`: the dialect allows a request without a model; the configured default is used."""
+    stream: bool
+    include_usage: bool = True
+    """Whether the caller's stream shows usage (Chat Completions' `stream_options.include_usage`)."""
+
+
+class StreamContext(msgspec.Struct, frozen=True):
+    """What an encoder cannot know by itself."""
+
+    id: str
+    """Random, 24 characters of [0-9a-z]; the dialect adds its own prefix (`chatcmpl-`, `msg_`)."""
+    model: str
+    """Used when the provider names no model."""
+    created: int
+    """Unix time in seconds."""
+    include_usage: bool = True
+    response_format: ResponseFormat | None = None
+    partial_json: bool = False
+    """The caller asked for the longest valid JSON so far of each tool call (canonical stream)."""
+    resume_id: str | None = None
+    """When the stream can be resumed: frames bear ids of this stream."""
+
+
+class Dialect(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def routes(self) -> tuple[Route, ...]: ...
+
+    @property
+    def content_type(self) -> str:
+        """Of a stream; whole answers and errors are `application/json`."""
+        ...
+
+    @property
+    def stream_headers(self) -> Mapping[str, str]:
+        """Response headers of a stream that the dialect's clients look for, beyond those of every stream."""
+        ...
+
+    @property
+    def request_id_header(self) -> str:
+        """Where clients of this dialect look for the request id, beside `x-request-id`."""
+        ...
+
+    def envelope(self, body: bytes, params: CallParams) -> Envelope:
+        """Raises CallerError for a body that is no JSON object or whose model or stream has the wrong type."""
+        ...
+
+    def decode_request(self, body: bytes, params: CallParams) -> ChatRequest:
+        """Raises CallerError naming the field, what was expected and what came. The model may be empty: see `Envelope`."""
+        ...
+
+    def encoder(self, context: StreamContext) -> StreamEncoder: ...
+
+    def encode_completion(self, completion: Completion, context: StreamContext) -> bytes:
+        """The whole answer as JSON, for callers with `stream: false`. `completion.error` is None."""
+        ...
+
+    def status(self, error: ProxyError) -> int:
+        """The HTTP status of an error answered before the stream began."""
+        ...
+
+    def encode_error(self, error: ProxyError, request_id: str) -> bytes:
+        """The JSON body of an error answered before the stream began."""
+        ...

@@ -1,0 +1,1 @@
+"""What things mean: the canonical vocabulary between every dialect and every provider. Pure; standard library and msgspec only."""

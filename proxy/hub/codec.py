@@ -1,0 +1,40 @@
+"""The two halves of a codec. Both are sans-IO: bytes in, events out, and back; no clock, no await, no log."""
+
+from typing import Protocol
+
+from proxy.hub.events import Event
+
+
+class StreamDecoder(Protocol):
+    """Reads one upstream answer. One instance per answer; dead after it raised."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Events completed by `data`, in wire order; an incomplete frame waits for the next call.
+
+        Nothing follows a terminal event: bytes after it are ignored.
+        Raises UpstreamProtocolError on bytes that the API does not allow.
+        """
+        ...
+
+    def finish(self) -> list[Event]:
+        """Events still owed when the answer's body ended cleanly: `StreamError(CUT)` unless it was whole.
+
+        Called once, and not after a terminal event.
+        """
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Writes one caller's stream. One instance per stream; relies on the grammar of `hub.events`."""
+
+    def encode(self, events: list[Event]) -> bytes:
+        """The dialect's bytes for `events`: whole frames only, `b""` when the dialect has nothing to say.
+
+        `MessageEnd` yields the dialect's success terminator; `StreamError` closes what is open where the dialect
+        needs it and yields its error ending, never the success terminator.
+        """
+        ...
+
+    def heartbeat(self) -> bytes:
+        """A frame that every client of the dialect ignores; `b""` where the dialect has none."""
+        ...

@@ -1,0 +1,224 @@
+"""Upstream bytes in, caller bytes out: the seam between codecs and I/O.
+
+`Convert` decodes and encodes; `Passthrough` relays whole frames untouched while a tap reads along. The relay knows
+only `Transcoder`. A transcoder goes through `feed*`, then exactly one of `finish` and `fail`; `summary` says at any
+time what was seen. Once `summary.ended` is true the stream has its ending, and later bytes are ignored.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from proxy.hub.codec import StreamDecoder, StreamEncoder
+from proxy.hub.errors import ErrorKind, UpstreamProtocolError
+from proxy.hub.events import (
+    CONTENT_EVENTS,
+    Event,
+    MessageEnd,
+    MessageStart,
+    StreamError,
+    Usage,
+)
+
+_HOT = CONTENT_EVENTS
+
+
+class Summary:
+    """What one answer has shown so far. Read by the relay for deadlines, by the record for metrics."""
+
+    __slots__ = ("content_events", "end", "error", "events", "model", "tap_failed", "usage")
+
+    def __init__(self) -> None:
+        self.events = 0
+        """Upstream events relayed (canonical events for `Convert`)."""
+        self.content_events = 0
+        """Those that are life: see `CONTENT_EVENTS`."""
+        self.model = ""
+        self.usage: Usage | None = None
+        self.end: MessageEnd | None = None
+        self.error: StreamError | None = None
+        self.tap_failed = False
+
+    @property
+    def ended(self) -> bool:
+        return self.end is not None or self.error is not None
+
+    def observe(self, events: list[Event]) -> None:
+        """Count `events` and keep what matters."""
+        self.events += len(events)
+        for event in events:
+            if type(event) in _HOT:
+                self.content_events += 1
+            else:
+                self._keep(event)
+
+    def _keep(self, event: Event) -> None:
+        match event:
+            case Usage():
+                self.usage = event
+            case MessageStart(_, model):
+                self.model = model
+            case MessageEnd():
+                self.end = event
+            case StreamError():
+                self.error = event
+            case _:
+                pass
+
+
+class Transcoder(Protocol):
+    """All that the relay knows of formats."""
+
+    summary: Summary
+
+    def feed(self, data: bytes) -> bytes:
+        """The caller's bytes for the upstream's. Never raises: a protocol fault becomes the dialect's error ending."""
+        ...
+
+    def finish(self) -> bytes:
+        """The ending, when the upstream's body ended cleanly: success only if it had its own terminator."""
+        ...
+
+    def fail(self, error: StreamError) -> bytes:
+        """The error ending, for a fault that only the relay can see (reset, deadline, drain)."""
+        ...
+
+    def heartbeat(self) -> bytes: ...
+
+
+CUT_MESSAGE = "The provider's stream ended before it was complete."
+
+
+class Convert:
+    """Decode with the provider's codec, encode with the dialect's."""
+
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
+        self.summary = Summary()
+        self._decoder = decoder
+        self._encoder = encoder
+
+    def feed(self, data: bytes) -> bytes:
+        if self.summary.ended:
+            return b""
+        try:
+            events = self._decoder.feed(data)
+        except UpstreamProtocolError as fault:
+            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
+        return self._encode(events) if events else b""
+
+    def finish(self) -> bytes:
+        if self.summary.ended:
+            return b""
+        try:
+            events = self._decoder.finish()
+        except UpstreamProtocolError as fault:
+            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
+        out = self._encode(events)
+        if not self.summary.ended:
+            out += self.fail(StreamError(ErrorKind.CUT, CUT_MESSAGE))
+        return out
+
+    def fail(self, error: StreamError) -> bytes:
+        return b"" if self.summary.ended else self._encode([error])
+
+    def heartbeat(self) -> bytes:
+        return self._encoder.heartbeat()
+
+    def _encode(self, events: list[Event]) -> bytes:
+        self.summary.observe(events)
+        return self._encoder.encode(events)
+
+
+class Splitter(Protocol):
+    """Cuts raw bytes at the end of the last complete frame (`framing.sse.SseSplitter` and its like)."""
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
+class Passthrough:
+    """Relay whole frames untouched, and read along.
+
+    The tap is the provider's own decoder. If it fails, it is dropped and the bytes go on: from then on only
+    `is_terminator`, a look at the raw bytes, tells whether the answer was whole. `encoder` writes the error ending.
+    """
+
+    def __init__(
+        self,
+        splitter: Splitter,
+        tap: StreamDecoder,
+        encoder: StreamEncoder,
+        is_terminator: Callable[[bytes], bool],
+    ) -> None:
+        self.summary = Summary()
+        self._splitter = splitter
+        self._tap: StreamDecoder | None = tap
+        self._encoder = encoder
+        self._is_terminator = is_terminator
+        self._saw_terminator = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self.summary.error is not None:
+            return b""
+        try:
+            whole = self._splitter.feed(data)
+        except UpstreamProtocolError as fault:
+            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
+        if whole:
+            self._observe(whole)
+        return whole
+
+    def finish(self) -> bytes:
+        summary = self.summary
+        if summary.error is not None:
+            return b""
+        rest = self._splitter.finish()
+        if summary.end is not None:
+            # What follows the terminator (comments, an unterminated line) belongs to the provider's bytes.
+            return rest
+        if rest:
+            self._observe(rest)
+        if self._tap is not None and not summary.ended:
+            self._finish_tap(self._tap)
+        if self._tap is None and self._saw_terminator:
+            return rest
+        if summary.end is not None:
+            return rest
+        if summary.error is not None and summary.error.kind is not ErrorKind.CUT:
+            # The provider's own error was in the bytes just relayed or in `rest`: it is the ending.
+            return rest
+        summary.error = None
+        return self.fail(StreamError(ErrorKind.CUT, CUT_MESSAGE))
+
+    def fail(self, error: StreamError) -> bytes:
+        if self.summary.ended:
+            return b""
+        self.summary.error = error
+        return self._encoder.encode([error])
+
+    def heartbeat(self) -> bytes:
+        return self._encoder.heartbeat()
+
+    def _observe(self, whole: bytes) -> None:
+        tap = self._tap
+        if tap is None:
+            self.summary.events += 1
+            self.summary.content_events += 1
+            self._saw_terminator = self._saw_terminator or self._is_terminator(whole)
+            return
+        if self.summary.ended:
+            return
+        try:
+            events = tap.feed(whole)
+        except UpstreamProtocolError:
+            self._tap = None
+            self.summary.tap_failed = True
+            self._observe(whole)
+            return
+        self.summary.observe(events)
+
+    def _finish_tap(self, tap: StreamDecoder) -> None:
+        try:
+            self.summary.observe(tap.finish())
+        except UpstreamProtocolError:
+            self.summary.tap_failed = True

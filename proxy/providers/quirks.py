@@ -1,0 +1,12 @@
+"""Named deviations of compatible vendors, as data: what a configuration may say under `quirks`.
+
+Reading needs none of these: every deviation seen in recordings is understood by default. Quirks shape requests, or
+opt in to rewriting.
+"""
+
+import msgspec
+
+
+class Quirks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    think_tags: bool = False
+    """Turn inline `<think>…</think>` text into reasoning."""
