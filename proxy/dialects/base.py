@@ -47,6 +47,10 @@ class Envelope(msgspec.Struct, frozen=True):
     stream: bool
     include_usage: bool = True
     """Whether the caller's stream shows usage (Chat Completions' `stream_options.include_usage`)."""
+    variant: str = ""
+    """Which of the dialect's stream formats the caller asked for; copied into `StreamContext.variant`."""
+    content_type: str | None = None
+    """Of this caller's stream, where it is not the dialect's own `content_type`."""
 
 
 class StreamContext(msgspec.Struct, frozen=True):
@@ -64,6 +68,8 @@ class StreamContext(msgspec.Struct, frozen=True):
     """The caller asked for the longest valid JSON so far of each tool call (canonical stream)."""
     resume_id: str | None = None
     """When the stream can be resumed: frames bear ids of this stream."""
+    variant: str = ""
+    """`Envelope.variant`: which of the dialect's stream formats to write (Gemini without `alt=sse`)."""
 
 
 class Dialect(Protocol):
