@@ -67,18 +67,18 @@ class ToolKind(StrEnum):
     """The provider ran it itself; its result follows as a `ToolResultBlock`. Never answered by the caller."""
 
 
-class TextBlock(msgspec.Struct, frozen=True, gc=False, tag=True):
+class TextBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="block"):
     """Text of the answer."""
 
 
-class ReasoningBlock(msgspec.Struct, frozen=True, gc=False, tag=True):
+class ReasoningBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="block"):
     """Reasoning that the provider shows (whole or summarised)."""
 
     id: str | None = None
     """The provider's id of the item, where it must come back (OpenAI Responses `rs_…`)."""
 
 
-class RedactedReasoningBlock(msgspec.Struct, frozen=True, gc=False, tag=True):
+class RedactedReasoningBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="block"):
     """Reasoning that came encrypted, whole, to be returned unchanged on the next turn."""
 
     data: str
@@ -86,11 +86,11 @@ class RedactedReasoningBlock(msgspec.Struct, frozen=True, gc=False, tag=True):
     id: str | None = None
 
 
-class RefusalBlock(msgspec.Struct, frozen=True, gc=False, tag=True):
+class RefusalBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="block"):
     """The model's own words for declining."""
 
 
-class ToolCallBlock(msgspec.Struct, frozen=True, gc=False, tag=True):
+class ToolCallBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="block"):
     """A tool call; its arguments follow as `ArgumentsDelta` fragments. `id` is never empty."""
 
     id: str
@@ -98,7 +98,7 @@ class ToolCallBlock(msgspec.Struct, frozen=True, gc=False, tag=True):
     kind: ToolKind = ToolKind.FUNCTION
 
 
-class ToolResultBlock(msgspec.Struct, frozen=True, gc=False, tag=True):
+class ToolResultBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="block"):
     """The result of a tool that the provider ran itself (`ToolKind.SERVER`), whole."""
 
     call_id: str
@@ -110,7 +110,7 @@ class ToolResultBlock(msgspec.Struct, frozen=True, gc=False, tag=True):
     is_error: bool = False
 
 
-class MediaBlock(msgspec.Struct, frozen=True, gc=False, tag=True):
+class MediaBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="block"):
     """A generated image or file, whole: exactly one of `data` (base64) and `url`."""
 
     media_type: str
@@ -123,41 +123,41 @@ Block = (
 )
 
 
-class MessageStart(msgspec.Struct, frozen=True, gc=False, tag=True):
+class MessageStart(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     """First, once. `id` and `model` as the provider gave them; empty when it gave none."""
 
     id: str
     model: str
 
 
-class BlockStart(msgspec.Struct, frozen=True, gc=False, tag=True):
+class BlockStart(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     index: int
     block: Block
 
 
-class TextDelta(msgspec.Struct, frozen=True, gc=False, tag=True):
+class TextDelta(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     index: int
     text: str
 
 
-class ReasoningDelta(msgspec.Struct, frozen=True, gc=False, tag=True):
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     index: int
     text: str
 
 
-class RefusalDelta(msgspec.Struct, frozen=True, gc=False, tag=True):
+class RefusalDelta(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     index: int
     text: str
 
 
-class ArgumentsDelta(msgspec.Struct, frozen=True, gc=False, tag=True):
+class ArgumentsDelta(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     """A fragment of a tool call's arguments; only the concatenation is JSON (free text for `ToolKind.CUSTOM`)."""
 
     index: int
     json: str
 
 
-class SignatureAdded(msgspec.Struct, frozen=True, gc=False, tag=True):
+class SignatureAdded(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     """The opaque proof of a reasoning block or tool call, whole; a second one replaces the first."""
 
     index: int
@@ -165,7 +165,7 @@ class SignatureAdded(msgspec.Struct, frozen=True, gc=False, tag=True):
     origin: Origin
 
 
-class CitationAdded(msgspec.Struct, frozen=True, gc=False, tag=True):
+class CitationAdded(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     """A source of the text block `index`. `start` and `end` count characters of that block, `None` when unknown."""
 
     index: int
@@ -179,11 +179,11 @@ class CitationAdded(msgspec.Struct, frozen=True, gc=False, tag=True):
     origin: Origin | None = None
 
 
-class BlockEnd(msgspec.Struct, frozen=True, gc=False, tag=True):
+class BlockEnd(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     index: int
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False, tag=True):
+class Usage(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     """Token counts of the whole answer so far. `None`: the provider did not report it. Never estimated here.
 
     `input` includes `cached_input` and `cache_write`; `output` includes `reasoning`: each decoder normalises
@@ -198,7 +198,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False, tag=True):
     service_tier: str | None = None
 
 
-class MessageEnd(msgspec.Struct, frozen=True, gc=False, tag=True):
+class MessageEnd(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     """The success terminator: the provider said that the answer is whole."""
 
     reason: FinishReason
@@ -206,7 +206,7 @@ class MessageEnd(msgspec.Struct, frozen=True, gc=False, tag=True):
     stop_sequence: str | None = None
 
 
-class StreamError(msgspec.Struct, frozen=True, gc=False, tag=True):
+class StreamError(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="event"):
     """The failure terminator. `message` is fit for the caller: no keys, prompts or peer bytes beyond the provider's own text."""
 
     kind: ErrorKind
