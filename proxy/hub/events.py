@@ -96,6 +96,9 @@ class ToolCallBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="
     id: str
     name: str
     kind: ToolKind = ToolKind.FUNCTION
+    raw: str | None = None
+    """The origin's own JSON of the block's start, for a caller of the same family (Anthropic `caller`, `server_name`)."""
+    origin: Origin | None = None
 
 
 class ToolResultBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="block"):
@@ -108,6 +111,8 @@ class ToolResultBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field
     type: str
     """The origin's name for it, e.g. `web_search_tool_result`."""
     is_error: bool = False
+    raw: str | None = None
+    """The origin's own JSON of the whole block, for a caller of the same family."""
 
 
 class MediaBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="block"):

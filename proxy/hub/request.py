@@ -106,6 +106,7 @@ class ToolCallPart(msgspec.Struct, frozen=True):
     kind: ToolKind = ToolKind.FUNCTION
     signature: str | None = None
     origin: Origin | None = None
+    cache: bytes | None = None
 
 
 class ToolResultPart(msgspec.Struct, frozen=True):
@@ -115,6 +116,7 @@ class ToolResultPart(msgspec.Struct, frozen=True):
     """The tool's name where the dialect sends it (Gemini, Ollama); encoders that need it look it up by `call_id`."""
     is_error: bool = False
     kind: ToolKind = ToolKind.FUNCTION
+    cache: bytes | None = None
 
 
 class OpaquePart(msgspec.Struct, frozen=True):

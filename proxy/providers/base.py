@@ -11,6 +11,7 @@ import msgspec
 from proxy.hub.codec import StreamDecoder
 from proxy.hub.completion import Completion
 from proxy.hub.errors import UpstreamError
+from proxy.hub.events import ToolKind
 from proxy.hub.request import ChatRequest
 from proxy.hub.transcode import Splitter
 from proxy.providers.quirks import Quirks
@@ -26,6 +27,15 @@ class Target(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     """Sent where the API requires a limit and the caller gave none (Anthropic). `None`: the kind's own default."""
     max_frame_bytes: int = 16 * 1024 * 1024
+    custom_tools: frozenset[str] = frozenset()
+    """Names of the CUSTOM tools of the request being answered (`for_request`). An API without such tools gets them as
+    functions of one text; its decoder turns their calls back into free text."""
+
+
+def for_request(target: Target, request: ChatRequest) -> Target:
+    """`target` with what a decoder must know of the request that it answers."""
+    names = frozenset(tool.name for tool in request.tools if tool.kind is ToolKind.CUSTOM)
+    return msgspec.structs.replace(target, custom_tools=names) if names else target
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
