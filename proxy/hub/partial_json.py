@@ -19,6 +19,7 @@ length of its result.
 
 import re
 from enum import IntEnum
+from io import StringIO
 
 MAX_DEPTH = 128
 MAX_CHARS = 4 * 1024 * 1024
@@ -70,9 +71,9 @@ class PartialJson:
         self._max_chars = max_chars
         self._state = _State.VALUE
         self._closers: list[str] = []
-        self._pieces: list[str] = []
+        self._text = StringIO()
         self._length = 0
-        """Characters in `_pieces`."""
+        """Characters in `_text`."""
         self._safe = 0
         """Those of them that are in the value."""
         self._held = ""
@@ -100,10 +101,8 @@ class PartialJson:
         """The longest valid value so far, without insignificant white space; `None` before its first token."""
         if not self._safe:
             return None
-        text = "".join(self._pieces)
-        self._pieces = [text]
         quote = '"' if self._state is _State.STRING else ""
-        return text[: self._safe] + quote + "".join(reversed(self._closers))
+        return self._text.getvalue()[: self._safe] + quote + "".join(reversed(self._closers))
 
     def feed(self, text: str) -> None:
         """Take the next piece of the text."""
@@ -231,9 +230,7 @@ class PartialJson:
         return end
 
     def _add(self, text: str, state: _State) -> None:
-        if text:
-            self._pieces.append(text)
-            self._length += len(text)
+        self._length += self._text.write(text)
         self._state = state
 
     def _add_safe(self, text: str, state: _State) -> None:
@@ -242,9 +239,9 @@ class PartialJson:
 
     def _stop(self) -> None:
         """Freeze the value as it is now."""
-        value = self.value()
-        self._pieces = [value] if value is not None else []
-        self._length = self._safe = len(value) if value is not None else 0
+        value = self.value() or ""
+        self._text = StringIO()
+        self._length = self._safe = self._text.write(value)
         self._closers = []
         self._token = self._held = ""
         self._state = _State.STOPPED
