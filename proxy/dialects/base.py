@@ -6,7 +6,7 @@ through `StreamContext`, so its output is the same bytes for the same events.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -70,6 +70,9 @@ class StreamContext(msgspec.Struct, frozen=True):
     """When the stream can be resumed: frames bear ids of this stream."""
     variant: str = ""
     """`Envelope.variant`: which of the dialect's stream formats to write (Gemini without `alt=sse`)."""
+    is_relayed: bool = False
+    """The provider's own frames go to the caller: this encoder writes only an error ending, after some of them.
+    A format with brackets around the stream (Gemini's JSON array) must know that it is inside them."""
 
 
 class Dialect(Protocol):
@@ -114,4 +117,13 @@ class Dialect(Protocol):
 
     def encode_error(self, error: ProxyError, request_id: str) -> bytes:
         """The JSON body of an error answered before the stream began."""
+        ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A dialect with a route of `Operation.COUNT_TOKENS`."""
+
+    def encode_token_count(self, count: int) -> bytes:
+        """The JSON answer for `count` input tokens."""
         ...

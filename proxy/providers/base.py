@@ -48,6 +48,9 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     dropped: tuple[str, ...] = ()
     """What the target cannot carry, as paths in the caller's words (`seed`, `messages[2].parts[0]: reasoning`)."""
     method: str = "POST"
+    stream_content_type: str | None = None
+    """Media type of the stream that this request asks for, where it is none of `Provider.stream_content_types`:
+    a native caller's own choice of format (Gemini's JSON array)."""
 
 
 class NativeCall(msgspec.Struct, frozen=True):
