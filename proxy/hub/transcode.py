@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from proxy.hub.codec import StreamDecoder, StreamEncoder
+from proxy.hub.completion import Completion, Fold
 from proxy.hub.errors import ErrorKind, UpstreamProtocolError
 from proxy.hub.events import (
     CONTENT_EVENTS,
@@ -222,3 +223,56 @@ class Passthrough:
             self.summary.observe(tap.finish())
         except UpstreamProtocolError:
             self.summary.tap_failed = True
+
+
+class Collect:
+    """Fold the stream into a whole answer, for callers that asked for none. Gives no bytes.
+
+    `max_bytes` bounds the memory: a larger upstream body is a protocol fault.
+    """
+
+    def __init__(self, decoder: StreamDecoder, max_bytes: int) -> None:
+        self.summary = Summary()
+        self._decoder = decoder
+        self._fold = Fold()
+        self._left_bytes = max_bytes
+
+    def feed(self, data: bytes) -> bytes:
+        if self.summary.ended:
+            return b""
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            return self.fail(StreamError(ErrorKind.PROTOCOL, "The provider's answer is too long."))
+        try:
+            events = self._decoder.feed(data)
+        except UpstreamProtocolError as fault:
+            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
+        self._add(events)
+        return b""
+
+    def finish(self) -> bytes:
+        if self.summary.ended:
+            return b""
+        try:
+            self._add(self._decoder.finish())
+        except UpstreamProtocolError as fault:
+            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
+        if not self.summary.ended:
+            self.fail(StreamError(ErrorKind.CUT, CUT_MESSAGE))
+        return b""
+
+    def fail(self, error: StreamError) -> bytes:
+        if not self.summary.ended:
+            self._add([error])
+        return b""
+
+    def heartbeat(self) -> bytes:
+        return b""
+
+    def completion(self) -> Completion:
+        """The whole answer; call once, after the end."""
+        return self._fold.finish()
+
+    def _add(self, events: list[Event]) -> None:
+        self.summary.observe(events)
+        self._fold.add(events)

@@ -1,0 +1,92 @@
+"""A circuit breaker per target: a target that keeps failing is left alone for a while, then probed by one call.
+
+    CLOSED --failures within the window--> OPEN --open_s passed--> one probe --success--> CLOSED
+                                             ^------------------------probe fails-----------'
+
+Only the target's own faults count. A caller that leaves says nothing about the target, so a call that was given up
+must be reported with `release`, else its probe would block the target for ever.
+"""
+
+from collections import deque
+from collections.abc import Hashable
+
+import msgspec
+
+
+class BreakerSettings(msgspec.Struct, frozen=True):
+    """`failures` within `window_s` open the breaker for `open_s`; `failures` 0 switches breakers off."""
+
+    failures: int = 5
+    window_s: float = 30.0
+    open_s: float = 15.0
+
+
+class Breaker:
+    """The state of one target. Times are of one monotonic clock."""
+
+    __slots__ = ("_failed_at", "_is_probing", "_open_until", "_settings")
+
+    def __init__(self, settings: BreakerSettings) -> None:
+        self._settings = settings
+        self._failed_at: deque[float] = deque(maxlen=max(settings.failures, 1))
+        self._open_until: float | None = None
+        """`None`: closed. In the past: half open."""
+        self._is_probing = False
+
+    def is_open(self, now: float) -> bool:
+        """Whether calls should go elsewhere: open, or half open with its probe under way."""
+        if self._open_until is None:
+            return False
+        return now < self._open_until or self._is_probing
+
+    def recovers_at(self) -> float:
+        """When a probe is due; 0 when the breaker is closed."""
+        return self._open_until or 0.0
+
+    def begin(self, now: float) -> None:
+        """A call goes to the target: a half-open breaker takes it as its probe."""
+        if self._open_until is not None and now >= self._open_until:
+            self._is_probing = True
+
+    def succeed(self) -> None:
+        """The target answered."""
+        self._open_until = None
+        self._is_probing = False
+        self._failed_at.clear()
+
+    def fail(self, now: float) -> None:
+        """The target failed by its own fault."""
+        settings = self._settings
+        if not settings.failures:
+            return
+        if self._is_probing or (self._open_until is not None and now >= self._open_until):
+            self._is_probing = False
+            self._open_until = now + settings.open_s
+            return
+        self._failed_at.append(now)
+        is_full = len(self._failed_at) == settings.failures
+        if is_full and now - self._failed_at[0] <= settings.window_s:
+            self._open_until = now + settings.open_s
+
+    def release(self) -> None:
+        """The call ended without a verdict on the target."""
+        self._is_probing = False
+
+
+class Breakers:
+    """The breakers of all targets, made when a target is first used."""
+
+    def __init__(self, settings: BreakerSettings) -> None:
+        self._settings = settings
+        self._by_target: dict[Hashable, Breaker] = {}
+
+    def of(self, target: Hashable) -> Breaker:
+        """The breaker of `target`."""
+        breaker = self._by_target.get(target)
+        if breaker is None:
+            breaker = self._by_target[target] = Breaker(self._settings)
+        return breaker
+
+    def open_targets(self, now: float) -> list[Hashable]:
+        """Targets that are left alone now."""
+        return [target for target, breaker in self._by_target.items() if breaker.is_open(now)]

@@ -1,0 +1,145 @@
+"""Plain data about one call: filled while it runs, read once at its end by metrics, log and live view."""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from proxy.hub.errors import ErrorKind
+from proxy.hub.events import MessageEnd, Usage
+
+
+class Outcome(StrEnum):
+    """How a call ended. Closed: the same words in logs, metrics, the live view and tests."""
+
+    COMPLETED = "completed"
+    CALLER_LEFT_BEFORE_FIRST = "caller_left_before_first"
+    CALLER_LEFT_MIDWAY = "caller_left_midway"
+    CALLER_TOO_SLOW = "caller_too_slow"
+    CONNECT_FAILED = "connect_failed"
+    REJECTED = "rejected"
+    """The upstream answered with a 4xx."""
+    UPSTREAM_FAILED = "upstream_failed"
+    """The upstream answered with a 5xx, or with nothing usable before its stream began."""
+    HEADERS_TIMEOUT = "headers_timeout"
+    FIRST_EVENT_TIMEOUT = "first_event_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    TOTAL_TIMEOUT = "total_timeout"
+    CUT = "cut"
+    ERROR_EVENT = "error_event"
+    PROTOCOL_ERROR = "protocol_error"
+    REFUSED = "refused"
+    """Never sent upstream: authentication, limits, bad request."""
+    DRAINED = "drained"
+    KILLED = "killed"
+    INTERNAL_ERROR = "internal_error"
+
+
+OUTCOME_OF_STREAM_ERROR: dict[ErrorKind, Outcome] = {
+    ErrorKind.CUT: Outcome.CUT,
+    ErrorKind.PROTOCOL: Outcome.PROTOCOL_ERROR,
+}
+"""What an error ending that a decoder produced means; any other kind came as the provider's own error event."""
+
+
+class CallRecord:
+    """One call. Times are seconds of the event loop's monotonic clock, or durations where the name ends in `_s`."""
+
+    __slots__ = (
+        "added_s",
+        "alias",
+        "attempts",
+        "blocked_s",
+        "bytes_down",
+        "bytes_up",
+        "caller",
+        "connect_s",
+        "content_events",
+        "dialect",
+        "dropped",
+        "duration_s",
+        "end",
+        "end_drained",
+        "error",
+        "events",
+        "faults",
+        "first_event_s",
+        "headers_s",
+        "headers_sent",
+        "heartbeats",
+        "is_stream",
+        "kill",
+        "last_event_s",
+        "max_gap_s",
+        "model",
+        "outcome",
+        "provider",
+        "request_id",
+        "started_at",
+        "status",
+        "tap_failed",
+        "upstream_closed_s",
+        "upstream_status",
+        "usage",
+    )
+
+    def __init__(self, request_id: str, dialect: str, started_at: float) -> None:
+        self.request_id = request_id
+        self.dialect = dialect
+        self.started_at = started_at
+        self.caller = ""
+        """Configured name of the caller's key; empty when anonymous."""
+        self.alias = ""
+        """The configured model entry that matched, never the caller's own text."""
+        self.provider = ""
+        self.model = ""
+        """The upstream model that answered."""
+        self.is_stream = False
+        self.attempts = 0
+        self.faults: list[tuple[str, ErrorKind]] = []
+        """Provider and fault of each attempt that failed before its first content event, in order."""
+        self.status = 0
+        """The HTTP status that the caller got; 0: none was sent."""
+        self.upstream_status = 0
+        self.outcome: Outcome | None = None
+        self.error: ErrorKind | None = None
+        self.connect_s: float | None = None
+        """`None`: a pooled connection was used, or none was made."""
+        self.headers_s: float | None = None
+        self.headers_sent = False
+        self.first_event_s: float | None = None
+        """From the request's arrival to the first content event written to the caller."""
+        self.last_event_s: float | None = None
+        self.max_gap_s = 0.0
+        """The longest silence between two content events."""
+        self.duration_s = 0.0
+        self.events = 0
+        self.content_events = 0
+        self.bytes_up = 0
+        """Body bytes read from the upstream."""
+        self.bytes_down = 0
+        """Body bytes written to the caller, without chunk framing."""
+        self.heartbeats = 0
+        self.blocked_s = 0.0
+        """Time that the caller did not take what was there for it."""
+        self.added_s: float | None = None
+        """The proxy's own time from an upstream read to the caller's write, of one sampled event."""
+        self.upstream_closed_s: float | None = None
+        """From the caller's leaving to the closing of the upstream socket."""
+        self.usage: Usage | None = None
+        self.end: MessageEnd | None = None
+        self.dropped: tuple[str, ...] = ()
+        self.tap_failed = False
+        self.kill: Callable[[], None] | None = None
+        """Ends the stream in its dialect on an operator's order; set while it streams."""
+        self.end_drained: Callable[[], None] | None = None
+        """The same because the proxy is stopping."""
+
+    def begin_attempt(self) -> None:
+        """Another upstream is asked: what an earlier one showed counts no more."""
+        self.attempts += 1
+        self.outcome = None
+        self.error = None
+        self.upstream_status = 0
+        self.connect_s = self.headers_s = None
+        self.first_event_s = self.last_event_s = None
+        self.usage = None
+        self.dropped = ()

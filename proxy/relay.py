@@ -1,0 +1,367 @@
+"""The loop of one stream: upstream bytes are pushed in, caller bytes are pushed out, in the same turn of the event loop.
+
+There is no task and no queue between the two sides. The upstream's protocol calls `body_received`; the transcoder turns
+the bytes; the sink writes them to the caller's transport. The transport's own high-water mark pauses the upstream.
+
+    upstream --body_received/ended/failed--> Relay --write/close--> Sink (caller)
+    caller   --caller_paused/resumed/left--> Relay --pause/resume/abort--> Exchange (upstream)
+
+A relay ends exactly once, in `_end`, with one outcome; the future `done` then holds it. Whatever ends it, the upstream
+is released or aborted there, and nowhere else.
+
+Deadlines need no timer per event: each event stores a time, and one timer per stream looks at the stored times when the
+earliest of them could have passed.
+"""
+
+import asyncio
+from typing import Protocol
+
+import msgspec
+
+from proxy.hub.errors import ErrorKind, UpstreamError
+from proxy.hub.events import StreamError
+from proxy.hub.transcode import Transcoder
+from proxy.record import OUTCOME_OF_STREAM_ERROR, CallRecord, Outcome
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """Seconds. What each one measures is said in the configuration's documentation; `0` switches a heartbeat off."""
+
+    first_event_s: float
+    """From the upstream's response headers to its first content event."""
+    idle_s: float
+    """Between two content events. Comments, pings and usage are no content."""
+    total_s: float
+    """From the request's arrival."""
+    caller_stall_s: float
+    """While bytes wait for the caller and it takes none of them."""
+    heartbeat_s: float
+
+
+class Source(Protocol):
+    """The upstream side, as the relay sees it (`upstream.connection.Exchange`)."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def abort(self) -> None:
+        """Close the socket now; it never returns to the pool."""
+        ...
+
+    def finish_in_background(self) -> None:
+        """The stream's terminator was seen: give the HTTP message a moment to end, for reuse, else close."""
+        ...
+
+
+class Sink(Protocol):
+    """The caller's side, as the relay sees it."""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the response's status is out. Until then a fault is an HTTP error, afterwards an event."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send whole frames; the response's headers go first, when they have not."""
+        ...
+
+    def waiting_bytes(self) -> int:
+        """Bytes that the caller has not taken yet, the kernel's included where it tells."""
+        ...
+
+    def abort(self) -> None:
+        """Break the connection, so that the caller cannot take what it has for the whole."""
+        ...
+
+
+LINGER_S = 1.0
+"""How long a byte-exact relay waits for the HTTP message to end after the stream's own terminator."""
+
+
+class Relay:
+    """One stream from its first upstream byte to its end."""
+
+    def __init__(
+        self,
+        *,
+        transcoder: Transcoder,
+        source: Source,
+        sink: Sink,
+        deadlines: Deadlines,
+        record: CallRecord,
+        is_exact: bool,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.done: asyncio.Future[Outcome] = loop.create_future()
+        self.failure: StreamError | None = None
+        """Why the stream failed before its status was out: nothing was written, the handler answers an HTTP error."""
+        self._transcoder = transcoder
+        self._summary = transcoder.summary
+        self._source = source
+        self._sink = sink
+        self._deadlines = deadlines
+        self._record = record
+        self._is_exact = is_exact
+        """Pass-through: bytes after the terminator are the provider's and still belong to the caller."""
+        self._loop = loop
+        now = loop.time()
+        self._began_at = now
+        self._last_content_at = now
+        self._last_write_at = now
+        self._content_seen = 0
+        self._blocked_at: float | None = None
+        self._waiting_bytes = 0
+        self._progress_at = now
+        self._ended_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_over = False
+        self._schedule(now)
+        record.kill = self.kill
+        record.end_drained = self.drain
+
+    # --- the upstream's side
+
+    def body_received(self, data: bytes) -> None:
+        """Bytes from the upstream, as read. Writes what they complete before it returns."""
+        record = self._record
+        record.bytes_up += len(data)
+        out = self._transcoder.feed(data)
+        summary = self._summary
+        now = self._loop.time()
+        if summary.content_events != self._content_seen:
+            self._note_content(now)
+        if out and not self._is_unbegun_failure():
+            self._last_write_at = now
+            record.bytes_down += len(out)
+            self._sink.write(out)
+            if not record.events & 63:
+                record.added_s = self._loop.time() - now
+        record.events = summary.events
+        if summary.end is not None or summary.error is not None:
+            self._after_terminator(now)
+
+    def body_ended(self) -> None:
+        """The upstream's HTTP message is complete; whether its stream is, the transcoder knows."""
+        if self._is_over:
+            return
+        out = self._transcoder.finish()
+        if not self._is_unbegun_failure():
+            self._write(out)
+        self._end_by_summary(upstream_done=True)
+
+    def body_failed(self, error: UpstreamError) -> None:
+        """The upstream's connection broke within its answer."""
+        if self._is_over:
+            return
+        if self._summary.end is not None:
+            self._end(Outcome.COMPLETED)
+            return
+        self._fail(error.kind, error.message, OUTCOME_OF_STREAM_ERROR.get(error.kind, Outcome.CUT))
+
+    def _note_content(self, now: float) -> None:
+        record = self._record
+        if record.first_event_s is None:
+            record.first_event_s = now - record.started_at
+        else:
+            gap = now - self._last_content_at
+            if gap > record.max_gap_s:
+                record.max_gap_s = gap
+        self._content_seen = self._summary.content_events
+        self._last_content_at = now
+
+    def _after_terminator(self, now: float) -> None:
+        if self._is_over:
+            return
+        if self._summary.end is None or not self._is_exact:
+            self._end_by_summary(upstream_done=False)
+        elif self._ended_at is None:
+            self._ended_at = now
+            self._schedule(now)
+
+    def _end_by_summary(self, *, upstream_done: bool) -> None:
+        if self._is_over:
+            return
+        error = self._summary.error
+        if error is not None:
+            self._record.error = error.kind
+            self._end(OUTCOME_OF_STREAM_ERROR.get(error.kind, Outcome.ERROR_EVENT))
+            return
+        if not upstream_done:
+            self._source.finish_in_background()
+        self._end(Outcome.COMPLETED, keep_source=True)
+
+    # --- the caller's side
+
+    def caller_paused(self) -> None:
+        """The caller's transport is full: stop reading the upstream."""
+        if self._is_over or self._blocked_at is not None:
+            return
+        now = self._loop.time()
+        self._blocked_at = self._progress_at = now
+        self._waiting_bytes = self._sink.waiting_bytes()
+        self._source.pause()
+        self._schedule(now)
+
+    def caller_resumed(self) -> None:
+        """The caller took enough: read on. Its slowness is not the upstream's silence."""
+        if self._blocked_at is None:
+            return
+        now = self._loop.time()
+        self._record.blocked_s += now - self._blocked_at
+        self._blocked_at = None
+        if not self._is_over:
+            self._last_content_at = now
+            self._source.resume()
+
+    def caller_left(self) -> None:
+        """The caller's connection is gone: close the upstream's at once."""
+        if self._is_over:
+            return
+        left_at = self._loop.time()
+        if self._summary.end is not None:
+            self._end(Outcome.COMPLETED)
+            return
+        first = self._record.first_event_s is None
+        self._end(Outcome.CALLER_LEFT_BEFORE_FIRST if first else Outcome.CALLER_LEFT_MIDWAY)
+        self._record.upstream_closed_s = self._loop.time() - left_at
+
+    # --- the operator's side
+
+    def kill(self) -> None:
+        """End the stream in its dialect on an operator's order."""
+        self._fail(ErrorKind.KILLED, "The stream was ended by the operator.", Outcome.KILLED)
+
+    def drain(self) -> None:
+        """End the stream in its dialect because the proxy is stopping."""
+        self._fail(ErrorKind.DRAINED, "The proxy is shutting down; try again.", Outcome.DRAINED)
+
+    # --- deadlines
+
+    def _next_due(self) -> float:
+        deadlines = self._deadlines
+        if self._ended_at is not None:
+            return self._ended_at + LINGER_S
+        due = self._record.started_at + deadlines.total_s
+        if self._blocked_at is not None:
+            return min(due, self._progress_at + deadlines.caller_stall_s)
+        if self._content_seen:
+            due = min(due, self._last_content_at + deadlines.idle_s)
+        else:
+            due = min(due, self._began_at + deadlines.first_event_s)
+        if deadlines.heartbeat_s:
+            due = min(due, self._last_write_at + deadlines.heartbeat_s)
+        return due
+
+    def _schedule(self, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(max(self._next_due(), now + 0.001), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._is_over:
+            return
+        now = self._loop.time()
+        deadlines = self._deadlines
+        if self._ended_at is not None:
+            if now - self._ended_at >= LINGER_S:
+                self._end(Outcome.COMPLETED)
+        elif now - self._record.started_at >= deadlines.total_s:
+            self._fail(
+                ErrorKind.TIMEOUT, f"The answer took longer than {deadlines.total_s:g} s.", Outcome.TOTAL_TIMEOUT
+            )
+        elif self._blocked_at is not None:
+            self._check_stall(now)
+        else:
+            self._check_silence(now)
+        if not self._is_over:
+            self._schedule(now)
+
+    def _check_stall(self, now: float) -> None:
+        waiting = self._sink.waiting_bytes()
+        if waiting < self._waiting_bytes:
+            self._progress_at = now
+        self._waiting_bytes = waiting
+        if now - self._progress_at >= self._deadlines.caller_stall_s:
+            self._record.error = ErrorKind.CALLER_TOO_SLOW
+            self._end(Outcome.CALLER_TOO_SLOW, break_caller=True)
+
+    def _check_silence(self, now: float) -> None:
+        deadlines = self._deadlines
+        if not self._content_seen:
+            if now - self._began_at >= deadlines.first_event_s:
+                self._fail(
+                    ErrorKind.TIMEOUT,
+                    f"The provider sent nothing within {deadlines.first_event_s:g} s.",
+                    Outcome.FIRST_EVENT_TIMEOUT,
+                )
+                return
+        elif now - self._last_content_at >= deadlines.idle_s:
+            self._fail(
+                ErrorKind.TIMEOUT,
+                f"The provider was silent for {deadlines.idle_s:g} s within its answer.",
+                Outcome.IDLE_TIMEOUT,
+            )
+            return
+        if deadlines.heartbeat_s and now - self._last_write_at >= deadlines.heartbeat_s:
+            self._last_write_at = now
+            beat = self._transcoder.heartbeat()
+            if beat:
+                self._record.heartbeats += 1
+                self._write(beat)
+
+    # --- endings
+
+    def _fail(self, kind: ErrorKind, message: str, outcome: Outcome) -> None:
+        if self._is_over:
+            return
+        self._record.error = kind
+        out = self._transcoder.fail(StreamError(kind, message))
+        if not self._is_unbegun_failure():
+            self._write(out)
+        self._end(outcome)
+
+    def _is_unbegun_failure(self) -> bool:
+        """Whether the stream has failed while its status can still say so: SDKs retry on a status, never on an event."""
+        error = self._summary.error
+        if error is None or self._sink.is_begun:
+            return False
+        self.failure = error
+        return True
+
+    def _write(self, out: bytes) -> None:
+        if out:
+            self._record.bytes_down += len(out)
+            self._sink.write(out)
+
+    def _end(self, outcome: Outcome, *, keep_source: bool = False, break_caller: bool = False) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        if not self.done.done():
+            self.done.set_result(outcome)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not keep_source:
+            self._source.abort()
+        now = self._loop.time()
+        if self._blocked_at is not None:
+            self._record.blocked_s += now - self._blocked_at
+            self._blocked_at = None
+        self._fill_record(outcome)
+        if break_caller:
+            self._sink.abort()
+
+    def _fill_record(self, outcome: Outcome) -> None:
+        record, summary = self._record, self._summary
+        record.kill = record.end_drained = None
+        record.outcome = outcome
+        record.usage = summary.usage
+        record.end = summary.end
+        record.events = summary.events
+        record.content_events = summary.content_events
+        record.tap_failed = summary.tap_failed
+        if record.first_event_s is not None:
+            record.last_event_s = self._last_content_at - record.started_at

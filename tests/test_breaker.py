@@ -1,0 +1,86 @@
+"""The circuit breaker, moved by hand."""
+
+from proxy.breaker import Breaker, Breakers, BreakerSettings
+
+SETTINGS = BreakerSettings(failures=3, window_s=10, open_s=5)
+
+
+def opened() -> Breaker:
+    breaker = Breaker(SETTINGS)
+    for now in (0.0, 1.0, 2.0):
+        breaker.fail(now)
+    return breaker
+
+
+def test_failures_within_the_window_open_it() -> None:
+    assert opened().is_open(2.0)
+
+
+def test_failures_spread_over_more_than_the_window_do_not() -> None:
+    breaker = Breaker(SETTINGS)
+    for now in (0.0, 6.0, 12.0):
+        breaker.fail(now)
+
+    assert not breaker.is_open(12.0)
+
+
+def test_a_success_forgets_earlier_failures() -> None:
+    breaker = Breaker(SETTINGS)
+    breaker.fail(0.0)
+    breaker.fail(1.0)
+    breaker.succeed()
+    breaker.fail(2.0)
+
+    assert not breaker.is_open(2.0)
+
+
+def test_half_open_it_lets_one_probe_through() -> None:
+    breaker = opened()
+    assert not breaker.is_open(7.1)
+
+    breaker.begin(7.1)
+
+    assert breaker.is_open(7.2)
+
+
+def test_a_probe_that_succeeds_closes_it() -> None:
+    breaker = opened()
+    breaker.begin(7.1)
+    breaker.succeed()
+
+    assert not breaker.is_open(7.2)
+    assert breaker.recovers_at() == 0
+
+
+def test_a_probe_that_fails_opens_it_again_at_once() -> None:
+    breaker = opened()
+    breaker.begin(7.1)
+    breaker.fail(7.5)
+
+    assert breaker.is_open(12.4)
+    assert not breaker.is_open(12.6)
+
+
+def test_a_probe_without_verdict_makes_room_for_the_next() -> None:
+    breaker = opened()
+    breaker.begin(7.1)
+    breaker.release()
+
+    assert not breaker.is_open(7.2)
+
+
+def test_zero_failures_switch_it_off() -> None:
+    breaker = Breaker(BreakerSettings(failures=0))
+    for now in range(100):
+        breaker.fail(float(now))
+
+    assert not breaker.is_open(100.0)
+
+
+def test_each_target_has_its_own() -> None:
+    breakers = Breakers(SETTINGS)
+    for now in (0.0, 1.0, 2.0):
+        breakers.of("a").fail(now)
+
+    assert breakers.open_targets(2.0) == ["a"]
+    assert not breakers.of("b").is_open(2.0)
