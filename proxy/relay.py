@@ -75,6 +75,18 @@ class Sink(Protocol):
         ...
 
 
+RESCUABLE = frozenset(
+    {
+        ErrorKind.CUT,
+        ErrorKind.PROTOCOL,
+        ErrorKind.TIMEOUT,
+        ErrorKind.OVERLOADED,
+        ErrorKind.UPSTREAM_FAILED,
+        ErrorKind.RATE_LIMIT,
+    }
+)
+"""Faults of one upstream within its stream, after which another answer may go on."""
+
 LINGER_S = 1.0
 """How long a byte-exact relay waits for the HTTP message to end after the stream's own terminator."""
 
@@ -91,11 +103,13 @@ class Relay:
         deadlines: Deadlines,
         record: CallRecord,
         is_exact: bool,
+        holds_cuts: bool = False,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.done: asyncio.Future[Outcome] = loop.create_future()
         self.failure: StreamError | None = None
-        """Why the stream failed before its status was out: nothing was written, the handler answers an HTTP error."""
+        """Why the stream failed, when the caller was not told: its status was not out yet, or another answer may go
+        on from here. The handler either tries again or says it."""
         self._transcoder = transcoder
         self._summary = transcoder.summary
         self._source = source
@@ -104,6 +118,8 @@ class Relay:
         self._record = record
         self._is_exact = is_exact
         """Pass-through: bytes after the terminator are the provider's and still belong to the caller."""
+        self._holds_cuts = holds_cuts
+        """A stream that breaks after its first content event may still be rescued by the handler."""
         self._loop = loop
         now = loop.time()
         self._began_at = now
@@ -131,14 +147,17 @@ class Relay:
         now = self._loop.time()
         if summary.content_events != self._content_seen:
             self._note_content(now)
-        if out and not self._is_unbegun_failure():
+        if summary.error is not None:
+            self._fail_in_band(out)
+            return
+        if out:
             self._last_write_at = now
             record.bytes_down += len(out)
             self._sink.write(out)
             if not record.events & 63:
                 record.added_s = self._loop.time() - now
         record.events = summary.events
-        if summary.end is not None or summary.error is not None:
+        if summary.end is not None:
             self._after_terminator(now)
 
     def body_ended(self) -> None:
@@ -146,9 +165,11 @@ class Relay:
         if self._is_over:
             return
         out = self._transcoder.finish()
-        if not self._is_unbegun_failure():
-            self._write(out)
-        self._end_by_summary(upstream_done=True)
+        if self._summary.error is not None:
+            self._fail_in_band(out)
+            return
+        self._write(out)
+        self._end(Outcome.COMPLETED, keep_source=True)
 
     def body_failed(self, error: UpstreamError) -> None:
         """The upstream's connection broke within its answer."""
@@ -173,23 +194,24 @@ class Relay:
     def _after_terminator(self, now: float) -> None:
         if self._is_over:
             return
-        if self._summary.end is None or not self._is_exact:
-            self._end_by_summary(upstream_done=False)
+        if not self._is_exact:
+            self._source.finish_in_background()
+            self._end(Outcome.COMPLETED, keep_source=True)
         elif self._ended_at is None:
             self._ended_at = now
             self._schedule(now)
 
-    def _end_by_summary(self, *, upstream_done: bool) -> None:
-        if self._is_over:
-            return
+    def _fail_in_band(self, out: bytes) -> None:
+        """The upstream's own stream says that it failed, or is not what it should be. `out` came before."""
         error = self._summary.error
-        if error is not None:
-            self._record.error = error.kind
-            self._end(OUTCOME_OF_STREAM_ERROR.get(error.kind, Outcome.ERROR_EVENT))
+        if self._is_over or error is None:
             return
-        if not upstream_done:
-            self._source.finish_in_background()
-        self._end(Outcome.COMPLETED, keep_source=True)
+        self._record.error = error.kind
+        if not self._keeps_quiet():
+            self._write(out + self._transcoder.ending())
+        elif self._sink.is_begun:
+            self._write(out)
+        self._end(OUTCOME_OF_STREAM_ERROR.get(error.kind, Outcome.ERROR_EVENT))
 
     # --- the caller's side
 
@@ -318,17 +340,31 @@ class Relay:
             return
         self._record.error = kind
         out = self._transcoder.fail(StreamError(kind, message))
-        if not self._is_unbegun_failure():
-            self._write(out)
+        if not self._keeps_quiet():
+            self._write(out + self._transcoder.ending())
         self._end(outcome)
 
-    def _is_unbegun_failure(self) -> bool:
-        """Whether the stream has failed while its status can still say so: SDKs retry on a status, never on an event."""
+    def _keeps_quiet(self) -> bool:
+        """Whether the stream has failed and the caller need not know yet; sets `failure` then.
+
+        Before the status is out a fault is an HTTP error: SDKs retry on a status, never on an event. Later, one that
+        another answer may mend is held back: always before the first content event, afterwards if asked to.
+        """
         error = self._summary.error
-        if error is None or self._sink.is_begun:
+        if error is None:
+            return False
+        if self._sink.is_begun and not self._may_be_rescued(error):
             return False
         self.failure = error
         return True
+
+    def _may_be_rescued(self, error: StreamError) -> bool:
+        if not self._transcoder.is_holding or error.kind not in RESCUABLE or self._is_past_total():
+            return False
+        return self._holds_cuts or not self._content_seen
+
+    def _is_past_total(self) -> bool:
+        return self._loop.time() - self._record.started_at >= self._deadlines.total_s
 
     def _write(self, out: bytes) -> None:
         if out:

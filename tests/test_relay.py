@@ -61,6 +61,7 @@ class Script:
 
     def __init__(self) -> None:
         self.summary = Summary()
+        self.is_holding = False
 
     def feed(self, data: bytes) -> bytes:
         for byte in data.decode():
@@ -84,6 +85,9 @@ class Script:
             return b""
         self.summary.error = error
         return f"<{error.kind.value}>".encode()
+
+    def ending(self) -> bytes:
+        return b""
 
     def heartbeat(self) -> bytes:
         return b"~"

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from proxy.hub.codec import StreamDecoder, StreamEncoder
 from proxy.hub.completion import Completion, Fold
+from proxy.hub.continuation import Delivered
 from proxy.hub.errors import ErrorKind, UpstreamProtocolError
 from proxy.hub.events import (
     CONTENT_EVENTS,
@@ -70,6 +71,8 @@ class Transcoder(Protocol):
     """All that the relay knows of formats."""
 
     summary: Summary
+    is_holding: bool
+    """Whether an error ending is held back: the stream has failed and the caller does not know."""
 
     def feed(self, data: bytes) -> bytes:
         """The caller's bytes for the upstream's. Never raises: a protocol fault becomes the dialect's error ending."""
@@ -83,6 +86,10 @@ class Transcoder(Protocol):
         """The error ending, for a fault that only the relay can see (reset, deadline, drain)."""
         ...
 
+    def ending(self) -> bytes:
+        """The error ending that was held back, once. `b""` unless the transcoder was told to hold errors back."""
+        ...
+
     def heartbeat(self) -> bytes: ...
 
 
@@ -90,12 +97,17 @@ CUT_MESSAGE = "The provider's stream ended before it was complete."
 
 
 class Convert:
-    """Decode with the provider's codec, encode with the dialect's."""
+    """Decode with the provider's codec, encode with the dialect's.
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
+    With `delivered`, errors are held back until `ending`, so that the stream may go on with a second answer.
+    """
+
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, delivered: Delivered | None = None) -> None:
         self.summary = Summary()
+        self.encoder = encoder
         self._decoder = decoder
-        self._encoder = encoder
+        self._delivered = delivered
+        self.is_holding = False
 
     def feed(self, data: bytes) -> bytes:
         if self.summary.ended:
@@ -121,12 +133,25 @@ class Convert:
     def fail(self, error: StreamError) -> bytes:
         return b"" if self.summary.ended else self._encode([error])
 
+    def ending(self) -> bytes:
+        if not self.is_holding or self.summary.error is None:
+            return b""
+        self.is_holding = False
+        return self.encoder.encode([self.summary.error])
+
     def heartbeat(self) -> bytes:
-        return self._encoder.heartbeat()
+        return self.encoder.heartbeat()
 
     def _encode(self, events: list[Event]) -> bytes:
         self.summary.observe(events)
-        return self._encoder.encode(events)
+        delivered = self._delivered
+        if delivered is not None:
+            delivered.observe(events)
+            if self.summary.error is not None:
+                # A terminal event is the last one, by the grammar.
+                self.is_holding = True
+                events = events[:-1]
+        return self.encoder.encode(events)
 
 
 class Splitter(Protocol):
@@ -142,6 +167,8 @@ class Passthrough:
 
     The tap is the provider's own decoder. If it fails, it is dropped and the bytes go on: from then on only
     `is_terminator`, a look at the raw bytes, tells whether the answer was whole. `encoder` writes the error ending.
+
+    With `delivered`, errors are held back until `ending`, the provider's own error event among them.
     """
 
     def __init__(
@@ -150,8 +177,13 @@ class Passthrough:
         tap: StreamDecoder,
         encoder: StreamEncoder,
         is_terminator: Callable[[bytes], bool],
+        delivered: Delivered | None = None,
     ) -> None:
         self.summary = Summary()
+        self._delivered = delivered
+        self._held = b""
+        """The provider's own error event, while it is held back."""
+        self.is_holding = False
         self._splitter = splitter
         self._tap: StreamDecoder | None = tap
         self._encoder = encoder
@@ -167,6 +199,8 @@ class Passthrough:
             return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
         if whole:
             self._observe(whole)
+            if self._delivered is not None and self.summary.error is not None:
+                return self._hold_back(whole)
         return whole
 
     def finish(self) -> bytes:
@@ -195,10 +229,27 @@ class Passthrough:
         if self.summary.ended:
             return b""
         self.summary.error = error
+        if self._delivered is not None:
+            self.is_holding = True
+            return b""
         return self._encoder.encode([error])
+
+    def ending(self) -> bytes:
+        if not self.is_holding or self.summary.error is None:
+            return b""
+        self.is_holding = False
+        return self._held or self._encoder.encode([self.summary.error])
 
     def heartbeat(self) -> bytes:
         return self._encoder.heartbeat()
+
+    def _hold_back(self, whole: bytes) -> bytes:
+        """`whole` without its last event, which is the provider's error: a terminal event is the last one."""
+        start = whole.rfind(b"\n\n", 0, len(whole) - 2) + 2
+        start = 0 if start == 1 else start
+        self._held = whole[start:]
+        self.is_holding = True
+        return whole[:start]
 
     def _observe(self, whole: bytes) -> None:
         tap = self._tap
@@ -214,9 +265,12 @@ class Passthrough:
         except UpstreamProtocolError:
             self._tap = None
             self.summary.tap_failed = True
+            self._delivered = None
             self._observe(whole)
             return
         self.summary.observe(events)
+        if self._delivered is not None:
+            self._delivered.observe(events)
 
     def _finish_tap(self, tap: StreamDecoder) -> None:
         try:
@@ -233,6 +287,7 @@ class Collect:
 
     def __init__(self, decoder: StreamDecoder, max_bytes: int) -> None:
         self.summary = Summary()
+        self.is_holding = False
         self._decoder = decoder
         self._fold = Fold()
         self._left_bytes = max_bytes
@@ -264,6 +319,9 @@ class Collect:
     def fail(self, error: StreamError) -> bytes:
         if not self.summary.ended:
             self._add([error])
+        return b""
+
+    def ending(self) -> bytes:
         return b""
 
     def heartbeat(self) -> bytes:
