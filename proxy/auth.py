@@ -1,0 +1,91 @@
+"""Who is calling: a key is looked up by its SHA-256, in constant time, and never kept.
+
+Every refusal is the same 401: a key that is unknown, malformed or absent cannot be told apart by the answer.
+"""
+
+import hmac
+from collections.abc import Mapping
+
+import msgspec
+
+from proxy.config import CallerKey, Config
+from proxy.credentials import digest_of, presented
+from proxy.globs import AllowList
+from proxy.hub.errors import CallerError, ErrorKind
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who calls, and what it may do. Two callers are the same when their names are."""
+
+    name: str
+    """The configured name of its key; empty for anonymous callers."""
+    models: AllowList | None = None
+    """`None`: all models."""
+    max_streams: int | None = None
+    """`None`: no limit of its own."""
+    requests_per_minute: int | None = None
+
+    def may_use(self, asked: str, sent: str) -> bool:
+        """Whether the caller may ask for `asked`, where its text makes `sent` the provider's model."""
+        return self.models is None or self.models.allows(asked, sent)
+
+
+ANONYMOUS = Caller("")
+
+
+class Authenticator:
+    """The keys of one configuration."""
+
+    def __init__(self, config: Config) -> None:
+        callers: dict[str, Caller] = {}
+        self._keys = [(key_digest(key), callers.setdefault(key.name, _caller(key))) for key in config.auth.keys]
+        self._is_open = config.auth.anonymous or not self._keys
+
+    def authenticate(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Caller:
+        """The caller of a request; header names are lower-case. Raises CallerError (401).
+
+        A request may bring several keys, one for the proxy and one to be forwarded: any known one opens.
+        """
+        found: Caller | None = None
+        if self._keys:
+            for one in presented(headers, query):
+                found = self._look_up(digest_of(one.value)) or found
+        if found is None and self._is_open:
+            return ANONYMOUS
+        if found is None:
+            raise _unknown()
+        return found
+
+    def _look_up(self, digest: bytes) -> Caller | None:
+        found: Caller | None = None
+        for known, caller in self._keys:
+            # Every key is compared, also after a match: the time says nothing about which one it was.
+            if hmac.compare_digest(known, digest):
+                found = caller
+        return found
+
+
+def key_digest(key: CallerKey) -> bytes:
+    """SHA-256 of a configured key, given as itself or as its digest."""
+    if key.key is not None:
+        return digest_of(key.key.reveal())
+    return bytes.fromhex(key.sha256 or "")
+
+
+def proxy_key_digests(config: Config) -> frozenset[bytes]:
+    """Digests of all keys that open this proxy."""
+    return frozenset(key_digest(key) for key in config.auth.keys)
+
+
+def _caller(key: CallerKey) -> Caller:
+    models = AllowList(key.models) if key.models is not None else None
+    return Caller(key.name, models, key.max_streams, key.requests_per_minute)
+
+
+def _unknown() -> CallerError:
+    return CallerError(
+        ErrorKind.AUTHENTICATION,
+        "A valid key for this proxy is needed, as 'Authorization: Bearer KEY' or in the key header of your SDK.",
+        code="invalid_api_key",
+        headers={"www-authenticate": "Bearer"},
+    )
