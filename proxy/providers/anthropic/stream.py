@@ -44,9 +44,9 @@ from proxy.hub.events import (
     ToolResultBlock,
     Usage,
 )
+from proxy.hub.identifiers import read_back
 from proxy.hub.transcode import CUT_MESSAGE
 from proxy.providers.anthropic.errors import read_error, stream_error
-from proxy.providers.anthropic.names import plain
 from proxy.providers.anthropic.wire import (
     Delta,
     WireBlock,
@@ -284,7 +284,7 @@ class MessageReader:
             self._open[wire_index] = _Open(-1, _Kind.HIDDEN)
 
     def _start_call(self, wire_index: int, block: WireBlock, raw: msgspec.Raw, out: list[Event]) -> None:
-        name = plain(block.name or "")
+        name = read_back(block.name or "")
         is_ours = block.type == "tool_use"
         if not is_ours:
             kind = ToolKind.SERVER
