@@ -11,6 +11,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import node
 from tests.support.corpus import ABSENT
 
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
@@ -22,6 +23,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 FORBID_SKIPS = os.environ.get("FORBID_SKIPS") == "1"
+
+
+def pytest_sessionfinish() -> None:
+    node.stop()
 
 
 @pytest.hookimpl(wrapper=True)

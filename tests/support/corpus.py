@@ -49,6 +49,9 @@ WITHOUT_KIND = {
 HAND_FRAMED = frozenset({"reconstructed", "sdk-objects", "raw-or-reformatted"})
 """Framings that a recorder or converter wrote: content can be trusted, pings, line ends and `[DONE]` cannot."""
 
+OLDER_APIS = frozenset({("vllm", "/v1/completions"), ("cohere", "/v1/chat")})
+"""Folder and path of exchanges with an API that came before the one that the folder's kind speaks."""
+
 STREAM_FILES = ("response.sse", "response.ndjson", "response.bin")
 
 
@@ -77,7 +80,9 @@ class Recording:
 
     @property
     def kind(self) -> str | None:
-        return KIND.get(self.dialect)
+        """The provider kind that speaks this format; `None`: see `WITHOUT_KIND` and `OLDER_APIS`."""
+        path = self.request["path"] if self.request is not None else ""
+        return None if (self.dialect, path) in OLDER_APIS else KIND.get(self.dialect)
 
     @functools.cached_property
     def response_file(self) -> Path:
@@ -85,7 +90,13 @@ class Recording:
 
     @property
     def is_stream(self) -> bool:
+        """Made of framed events."""
         return self.response_file.name in STREAM_FILES
+
+    @property
+    def is_array_stream(self) -> bool:
+        """Gemini's stream without `alt=sse`: one JSON array that arrives piece by piece."""
+        return "jsonarray_stream" in self.features
 
     @property
     def is_truly_framed(self) -> bool:
@@ -140,13 +151,13 @@ def recordings(
     ok: bool | None = None,
     where: Callable[[Recording], bool] = lambda recording: True,
 ) -> list[Recording]:
-    """The recordings that fit; `ok` is a status below 400."""
+    """The recordings that fit; `ok` is a status below 400, `stream` leaves out streamed arrays either way."""
     return [
         recording
         for recording in all_recordings()
         if (kind is None or recording.kind == kind)
         and (dialect is None or recording.dialect == dialect)
-        and (stream is None or recording.is_stream == stream)
+        and (stream is None or (recording.is_stream == stream and not recording.is_array_stream))
         and (ok is None or (recording.status < 400) == ok)
         and where(recording)
     ]

@@ -1,0 +1,17 @@
+// What a reader has understood so far; kept when the SDK raises.
+
+export class ReadSoFar {
+  text = "";
+  reasoning = "";
+  refusal = "";
+  tool_calls = [];
+  usage = null;
+  finish = null;
+  error = null;
+  error_message = "";
+
+  fail(fault) {
+    this.error = fault?.constructor?.name ?? typeof fault;
+    this.error_message = String(fault?.message ?? JSON.stringify(fault));
+  }
+}

@@ -1,0 +1,162 @@
+"""What a caller understood of an answer, in no dialect: the common ground on which SDKs are compared.
+
+Readers fill a `Reading` from what an SDK (or an independent parser) gives its user. The tables here are a second opinion
+on the meaning of wire values and use nothing of the proxy's own tables.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    id: str
+    name: str
+    arguments: Any
+    """Parsed JSON, or the text itself where it is none."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Input includes cached input and cache writes; output includes reasoning. `None`: not told."""
+
+    input: int | None = None
+    output: int | None = None
+    cached_input: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    text: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Those that the caller is to run."""
+    tokens: Tokens | None = None
+    finish: str | None = None
+    """In the common words of `FINISH`; a word that no table knows stays itself. `None`: none was given."""
+    error: str | None = None
+    """The class of the exception that the SDK raised, or the type of the error that a parser found."""
+    error_message: str = ""
+
+    @property
+    def ending(self) -> str:
+        """`completed` or `error`: what a caller would believe."""
+        return "completed" if self.error is None else "error"
+
+
+FINISH: dict[str, dict[str, str]] = {
+    "openai_chat": {
+        "stop": "stop",
+        "length": "length",
+        "model_length": "length",
+        "tool_calls": "tool_calls",
+        "function_call": "tool_calls",
+        "content_filter": "content_filter",
+    },
+    "anthropic": {
+        "end_turn": "stop",
+        "stop_sequence": "stop_sequence",
+        "max_tokens": "length",
+        "model_context_window_exceeded": "context_full",
+        "tool_use": "tool_calls",
+        "pause_turn": "pause",
+        "refusal": "refusal",
+    },
+    "ai_sdk": {
+        "content-filter": "content_filter",
+        "tool-calls": "tool_calls",
+    },
+}
+"""Each dialect's words for why an answer ended, in common words."""
+
+
+def finish_of(dialect: str, word: str | None) -> str | None:
+    return None if word is None else FINISH[dialect].get(word, word)
+
+
+def parsed(arguments: str) -> Any:
+    """Tool arguments as a caller would use them; an empty string is a call without arguments."""
+    if not arguments.strip():
+        return {}
+    try:
+        return msgspec.json.decode(arguments)
+    except msgspec.DecodeError:
+        return arguments
+
+
+def failed(reading: Reading, fault: BaseException) -> Reading:
+    """`reading` as far as it came, ended by what the SDK raised."""
+    return replace(reading, error=type(fault).__name__, error_message=str(fault))
+
+
+# --- what a dialect can say of an answer that came from elsewhere
+
+EXPRESSED_FINISH: dict[str, dict[str, str]] = {
+    "openai_chat": {
+        "stop_sequence": "stop",
+        "context_full": "length",
+        "pause": "stop",
+        "malformed_call": "stop",
+    },
+    "anthropic": {
+        "content_filter": "refusal",
+        "malformed_call": "stop",
+    },
+    "ai_sdk": {
+        "stop_sequence": "stop",
+        "context_full": "length",
+        "refusal": "content_filter",
+        "pause": "stop",
+    },
+}
+"""Common finish words that a dialect (or the AI SDK) has no word for, and the word that its callers read instead."""
+
+MERGES_REFUSAL_INTO_TEXT = frozenset({"anthropic"})
+"""Dialects without a place for the words of a refusal."""
+
+
+def as_told_by(dialect: str, original: Reading) -> Reading:
+    """What a caller of `dialect` should read of an answer that the provider's own SDK reads as `original`."""
+    finish = original.finish
+    if original.tool_calls and finish in ("stop", None):
+        finish = "tool_calls"
+    told = replace(original, finish=_expressed(dialect, finish))
+    if dialect in MERGES_REFUSAL_INTO_TEXT and original.refusal:
+        told = replace(told, text=told.text + told.refusal, refusal="", finish="refusal")
+    return told
+
+
+def as_seen_by(words: str, blind: frozenset[str], reading: Reading) -> Reading:
+    """`reading` as an SDK shows it that words endings in its own way and does not show the fields of `blind`.
+
+    Differences that mean nothing go as well: an untold detail count is the same as 0, and of a failed stream only the
+    failure counts, because helpers give none of what came before it.
+    """
+    if reading.error is not None:
+        return Reading(error="error")
+    tokens = reading.tokens
+    if tokens is not None:
+        tokens = replace(tokens, **{name: _shown(tokens, name, blind) for name in DETAILS})
+    return replace(
+        reading,
+        tokens=tokens,
+        reasoning="" if "reasoning" in blind else reading.reasoning,
+        refusal="" if "refusal" in blind else reading.refusal,
+        finish=_expressed(words, reading.finish),
+    )
+
+
+DETAILS = ("cached_input", "cache_write", "reasoning")
+
+
+def _shown(tokens: Tokens, name: str, blind: frozenset[str]) -> int:
+    return 0 if f"tokens.{name}" in blind else getattr(tokens, name) or 0
+
+
+def _expressed(words: str, finish: str | None) -> str | None:
+    return None if finish is None else EXPRESSED_FINISH.get(words, {}).get(finish, finish)
