@@ -174,9 +174,10 @@ class StreamDelivery:
             await asyncio.sleep(0)
 
     async def _write(self, data: bytes) -> None:
-        response = self._delivery.response
         if not data:
             return
+        await self._delivery.open(self._writer.content_type)
+        response = self._delivery.response
         if self._plan.fault is not Fault.DRIP:
             await response.write(data)
             return
@@ -191,7 +192,6 @@ class StreamDelivery:
         writer, options = self._writer, self._plan.options
         match self._plan.fault:
             case Fault.ERROR:
-                await self._delivery.open(writer.content_type)
                 await self._write(writer.error(self._plan.fault_status, FAULT_MESSAGE))
                 await self._delivery.end_body()
             case Fault.CUT:
@@ -217,7 +217,6 @@ class StreamDelivery:
                 pass
 
     async def _go_on_forever(self, fault: Fault) -> None:
-        await self._delivery.open(self._writer.content_type)
         while fault is Fault.PINGS:
             await self._write(self._writer.ping())
             await asyncio.sleep(self._plan.options.interval or 1.0)

@@ -253,13 +253,13 @@ def _decoded(text: str, kind: type[_T]) -> _T:
         raise DirectiveError(f"demo directive: expected JSON, got {text[:40]!r} ({fault})") from fault
 
 
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\]]', re.DOTALL)
 
 
 def _json_end(text: str, at: int) -> int:
     """Where the JSON string, object or array that begins at `at` ends."""
     depth = 0
-    for token in _JSON_TOKEN.finditer(text, at):
+    for token in _JSON_TOKEN.finditer(text, at) if _JSON_TOKEN.match(text, at) else ():
         char = token.group()[0]
         depth += 1 if char in "{[" else -1 if char in "}]" else 0
         if depth <= 0:
