@@ -1,5 +1,8 @@
 """What callers speak: the registry of dialects, one line each."""
 
 from proxy.dialects.base import Dialect
+from proxy.dialects.openai_responses.dialect import OpenAIResponsesDialect
 
-DIALECTS: dict[str, Dialect] = {}
+DIALECTS: dict[str, Dialect] = {
+    "openai_responses": OpenAIResponsesDialect(),
+}

@@ -1,5 +1,8 @@
 """What upstreams speak: the registry of provider kinds, one line each."""
 
 from proxy.providers.base import Provider
+from proxy.providers.openai_responses.provider import OpenAIResponses
 
-PROVIDERS: dict[str, Provider] = {}
+PROVIDERS: dict[str, Provider] = {
+    "openai_responses": OpenAIResponses(),
+}

@@ -1,0 +1,1 @@
+"""The provider kind `openai_responses`: start at `provider`."""
