@@ -1,8 +1,10 @@
 """What upstreams speak: the registry of provider kinds, one line each."""
 
 from proxy.providers.base import Provider
+from proxy.providers.openai_chat.provider import OpenAIChat
 from proxy.providers.openai_responses.provider import OpenAIResponses
 
 PROVIDERS: dict[str, Provider] = {
+    "openai_chat": OpenAIChat(),
     "openai_responses": OpenAIResponses(),
 }

@@ -1,0 +1,1 @@
+"""The dialect `openai_chat`: start at `dialect`."""

@@ -1,0 +1,1 @@
+"""The provider kind `openai_chat`: start at `provider`."""
