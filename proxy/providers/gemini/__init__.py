@@ -1,0 +1,1 @@
+"""The provider kind `gemini`: start at `provider`."""
