@@ -1,10 +1,12 @@
 """What upstreams speak: the registry of provider kinds, one line each."""
 
+from proxy.providers.anthropic.provider import AnthropicProvider
 from proxy.providers.base import Provider
 from proxy.providers.openai_chat.provider import OpenAIChat
 from proxy.providers.openai_responses.provider import OpenAIResponses
 
 PROVIDERS: dict[str, Provider] = {
+    "anthropic": AnthropicProvider(),
     "openai_chat": OpenAIChat(),
     "openai_responses": OpenAIResponses(),
 }
