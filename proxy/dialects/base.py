@@ -64,8 +64,6 @@ class StreamContext(msgspec.Struct, frozen=True):
     """Unix time in seconds."""
     include_usage: bool = True
     response_format: ResponseFormat | None = None
-    partial_json: bool = False
-    """The caller asked for the longest valid JSON so far of each tool call (canonical stream)."""
     resume_id: str | None = None
     """When the stream can be resumed: frames bear ids of this stream."""
     variant: str = ""

@@ -32,6 +32,7 @@ from typing import assert_never
 import msgspec
 
 from proxy.dialects.base import StreamContext
+from proxy.dialects.canonical_request import PARTIAL_JSON
 from proxy.dialects.canonical_snapshots import GrowingJson, Snapshots
 from proxy.hub.errors import RETRYABLE
 from proxy.hub.events import (
@@ -88,7 +89,7 @@ class CanonicalEncoder:
 
     def __init__(self, context: StreamContext) -> None:
         self._wants_json = is_json(context)
-        self._partial_json = context.partial_json
+        self._partial_json = context.variant == PARTIAL_JSON
         self._id_prefix = None if context.resume_id is None else f"id: {context.resume_id}:".encode()
         self._plain_text = self._id_prefix is None and not self._wants_json
         """A text delta is nothing but its frame: the template in `encode` is `_add` without its two calls."""

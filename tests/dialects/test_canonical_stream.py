@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.dialects.base import StreamContext
+from proxy.dialects.canonical_request import PARTIAL_JSON
 from proxy.dialects.canonical_snapshots import FREE_SNAPSHOT_CHARS
 from proxy.dialects.canonical_stream import MAX_ARGUMENTS_CHARS, CanonicalEncoder
 from proxy.hub.errors import RETRYABLE, ErrorKind
@@ -40,7 +41,7 @@ from proxy.hub.request import FormatKind, ResponseFormat
 
 CONTEXT = StreamContext(id="abc", model="m", created=1)
 JSON_CONTEXT = StreamContext(id="abc", model="m", created=1, response_format=ResponseFormat(FormatKind.JSON_SCHEMA))
-PARTIAL_CONTEXT = StreamContext(id="abc", model="m", created=1, partial_json=True)
+PARTIAL_CONTEXT = StreamContext(id="abc", model="m", created=1, variant=PARTIAL_JSON)
 RESUME_CONTEXT = StreamContext(id="abc", model="m", created=1, resume_id="s7f")
 
 START = MessageStart("msg", "m-1")
