@@ -1,6 +1,7 @@
 // The AI SDK (`ai`) with the providers that its users choose most: strict readers with parsers of their own.
 
 import { createAnthropic } from "@ai-sdk/anthropic";
+import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { streamText } from "ai";
@@ -13,7 +14,10 @@ const MODELS = {
   "ai-sdk-openai-chat": (call) => createOpenAI(settings(call)).chat(call.model),
   "ai-sdk-openai-compatible": (call) =>
     createOpenAICompatible({ name: "proxy", includeUsage: true, ...settings(call) })(call.model),
+  "ai-sdk-openai-responses": (call) => createOpenAI(settings(call)).responses(call.model),
   "ai-sdk-anthropic": (call) => createAnthropic(settings(call))(call.model),
+  "ai-sdk-google": (call) =>
+    createGoogleGenerativeAI({ apiKey: "test-key", baseURL: `${call.base_url}/v1beta` })(call.model),
 };
 
 async function read(call, reading) {

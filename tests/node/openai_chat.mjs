@@ -2,7 +2,7 @@
 
 import OpenAI from "openai";
 
-const client = (call) =>
+export const client = (call) =>
   new OpenAI({ apiKey: "test-key", baseURL: `${call.base_url}/v1`, maxRetries: 0, timeout: 30_000 });
 
 const request = (call) => ({ model: call.model, messages: [{ role: "user", content: "hi" }], ...call.options });

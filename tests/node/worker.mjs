@@ -10,9 +10,11 @@ import { createInterface } from "node:readline";
 import { ReadSoFar } from "./reading.mjs";
 import * as aiSdk from "./ai_sdk.mjs";
 import * as anthropic from "./anthropic.mjs";
+import * as gemini from "./gemini.mjs";
 import * as openaiChat from "./openai_chat.mjs";
+import * as openaiResponses from "./openai_responses.mjs";
 
-const READERS = { ...aiSdk.READERS, ...anthropic.READERS, ...openaiChat.READERS };
+const READERS = Object.assign({}, ...[aiSdk, anthropic, gemini, openaiChat, openaiResponses].map((one) => one.READERS));
 
 async function answer(call) {
   const reading = new ReadSoFar();

@@ -29,6 +29,11 @@ TWO_CHOICES = (
     "openai-compat/writer__writer-async-streaming-chat-multiple-choices-*",
 )
 NO_FINISH = ("openai-compat/snowflake__snowflake-thinking-streaming__*",)
+REASONING_TEXT = (
+    "openai-responses/bedrock-mantle__*",
+    "openai-responses/deepseek__*",
+    "openai-responses/openrouter__openai-responses-raw-cot-*",
+)
 MANY_ANSWERS = ("anthropic-messages/anthropic__anthropic-programmatic-tool-calling.1__*",)
 
 KNOWN = [
@@ -101,10 +106,34 @@ KNOWN = [
     Known(
         MANY_ANSWERS,
         ("ai-sdk-anthropic",),
-        frozenset({"text", "tool_calls", "tokens", "finish"}),
+        frozenset({"text", "tool_calls", "tokens"}),
         "the file holds several answers one after another; the AI SDK reads on after message_stop",
     ),
     Known(MANY_ANSWERS, ("anthropic-js-helper",), FAILS, "a second message_start"),
+    Known(
+        REASONING_TEXT,
+        ("ai-sdk-openai-responses",),
+        frozenset({"reasoning"}),
+        "shows reasoning summaries only, not reasoning_text",
+    ),
+    Known(
+        REASONING_TEXT[:1],
+        ("openai-python-responses-helper", "openai-js-responses-helper"),
+        FAILS,
+        "sends `reasoning_part` events that the SDK does not know, and numbers parts across items",
+    ),
+    Known(
+        ("openai-responses/openai__github-copilot-id-rotation.1__*",),
+        ("openai-python-responses-helper", "openai-js-responses-helper"),
+        FAILS,
+        "the gateway gives a response another id in each event",
+    ),
+    Known(
+        ("openai-responses/openai__response-stream-incomplete__*",),
+        ("openai-python-responses-helper",),
+        FAILS,
+        "raises when the response ends incomplete",
+    ),
 ]
 
 

@@ -4,7 +4,7 @@ Readers fill a `Reading` from what an SDK (or an independent parser) gives its u
 on the meaning of wire values and use nothing of the proxy's own tables.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import msgspec
@@ -67,6 +67,23 @@ FINISH: dict[str, dict[str, str]] = {
         "pause_turn": "pause",
         "refusal": "refusal",
     },
+    "openai_responses": {
+        "completed": "stop",
+        "max_output_tokens": "length",
+    },
+    "gemini": {
+        "STOP": "stop",
+        "MAX_TOKENS": "length",
+        "SAFETY": "content_filter",
+        "RECITATION": "content_filter",
+        "BLOCKLIST": "content_filter",
+        "PROHIBITED_CONTENT": "content_filter",
+        "SPII": "content_filter",
+        "IMAGE_SAFETY": "content_filter",
+        "MODEL_ARMOR": "content_filter",
+        "MALFORMED_FUNCTION_CALL": "malformed_call",
+        "UNEXPECTED_TOOL_CALL": "malformed_call",
+    },
     "ai_sdk": {
         "content-filter": "content_filter",
         "tool-calls": "tool_calls",
@@ -107,6 +124,18 @@ EXPRESSED_FINISH: dict[str, dict[str, str]] = {
         "content_filter": "refusal",
         "malformed_call": "stop",
     },
+    "openai_responses": {
+        "stop_sequence": "stop",
+        "context_full": "length",
+        "pause": "stop",
+        "refusal": "stop",
+    },
+    "gemini": {
+        "stop_sequence": "stop",
+        "context_full": "length",
+        "pause": "stop",
+        "refusal": "content_filter",
+    },
     "ai_sdk": {
         "stop_sequence": "stop",
         "context_full": "length",
@@ -116,7 +145,7 @@ EXPRESSED_FINISH: dict[str, dict[str, str]] = {
 }
 """Common finish words that a dialect (or the AI SDK) has no word for, and the word that its callers read instead."""
 
-MERGES_REFUSAL_INTO_TEXT = frozenset({"anthropic"})
+MERGES_REFUSAL_INTO_TEXT = frozenset({"anthropic", "gemini"})
 """Dialects without a place for the words of a refusal."""
 
 
@@ -127,8 +156,14 @@ def as_told_by(dialect: str, original: Reading) -> Reading:
         finish = "tool_calls"
     told = replace(original, finish=_expressed(dialect, finish))
     if dialect in MERGES_REFUSAL_INTO_TEXT and original.refusal:
-        told = replace(told, text=told.text + told.refusal, refusal="", finish="refusal")
+        told = replace(told, text=told.text + told.refusal, refusal="", finish=_expressed(dialect, "refusal"))
     return told
+
+
+def with_derived_finish(reading: Reading) -> Reading:
+    """Some APIs only say that the answer is complete: tool calls in it are then why it ended."""
+    is_derived = reading.finish == "stop" and reading.tool_calls
+    return replace(reading, finish="tool_calls") if is_derived else reading
 
 
 def as_seen_by(words: str, blind: frozenset[str], reading: Reading) -> Reading:
@@ -148,6 +183,22 @@ def as_seen_by(words: str, blind: frozenset[str], reading: Reading) -> Reading:
         reasoning="" if "reasoning" in blind else reading.reasoning,
         refusal="" if "refusal" in blind else reading.refusal,
         finish=_expressed(words, reading.finish),
+    )
+
+
+def differences(expected: Reading, found: Reading) -> frozenset[str]:
+    """The fields in which two readings differ; `error` alone when only one of them failed.
+
+    A call without an id (Gemini) may have any in `found`: whoever needs one makes it up.
+    """
+    if expected.ending != found.ending:
+        return frozenset({"error"})
+    ids = [one.id or other.id for one, other in zip(expected.tool_calls, found.tool_calls, strict=False)]
+    calls = tuple(replace(call, id=id) for call, id in zip(expected.tool_calls, ids, strict=False))
+    if len(calls) == len(expected.tool_calls):
+        expected = replace(expected, tool_calls=calls)
+    return frozenset(
+        field.name for field in fields(Reading) if getattr(expected, field.name) != getattr(found, field.name)
     )
 
 

@@ -6,19 +6,30 @@ import pytest
 
 from tests.support import node
 from tests.support.reader import Reader
-from tests.support.readers import anthropic, canonical, javascript, openai_chat
+from tests.support.readers import anthropic, canonical, gemini, javascript, openai_chat, openai_responses
 
-READERS: list[Reader] = [*openai_chat.READERS, *anthropic.READERS, *canonical.READERS, *javascript.READERS]
+READERS: list[Reader] = [
+    *openai_chat.READERS,
+    *openai_responses.READERS,
+    *anthropic.READERS,
+    *gemini.READERS,
+    *canonical.READERS,
+    *javascript.READERS,
+]
 
 OWN_READER: dict[str, Reader] = {
     "openai_chat": openai_chat.READERS[0],
+    "openai_responses": openai_responses.READERS[0],
     "anthropic": anthropic.READERS[0],
+    "gemini": gemini.READERS[0],
 }
 """For each provider kind, the vendor's own SDK on its own stream: the measure of every conversion."""
 
 OWN_WHOLE_READER: dict[str, Reader] = {
     "openai_chat": openai_chat.READERS[2],
+    "openai_responses": openai_responses.READERS[2],
     "anthropic": anthropic.READERS[2],
+    "gemini": gemini.READERS[1],
 }
 """The same for answers that are no stream."""
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from tests.support import node
 from tests.support.reader import Call, Read, Reader
-from tests.support.readers import anthropic, openai_chat
-from tests.support.readings import FINISH, Reading, Tokens, ToolCall, parsed
+from tests.support.readers import anthropic, gemini, openai_chat, openai_responses
+from tests.support.readings import FINISH, Reading, Tokens, ToolCall, parsed, with_derived_finish
 
 ToTokens = Callable[[dict[str, Any] | None], Tokens | None]
 
@@ -24,10 +24,21 @@ def _ai_sdk_tokens(usage: dict[str, Any] | None) -> Tokens | None:
     )
 
 
+def _gemini_tokens(usage: dict[str, Any] | None) -> Tokens | None:
+    names = {
+        "promptTokenCount": "prompt_token_count",
+        "candidatesTokenCount": "candidates_token_count",
+        "thoughtsTokenCount": "thoughts_token_count",
+        "toolUsePromptTokenCount": "tool_use_prompt_token_count",
+        "cachedContentTokenCount": "cached_content_token_count",
+    }
+    return gemini.tokens_of(None if usage is None else {ours: usage.get(theirs) for theirs, ours in names.items()})
+
+
 def _reader(name: str, words: str, to_tokens: ToTokens) -> Read:
     async def read(call: Call) -> Reading:
         raw = await node.worker().read(name, call)
-        return Reading(
+        reading = Reading(
             text=raw["text"],
             reasoning=raw["reasoning"],
             refusal=raw["refusal"],
@@ -39,6 +50,7 @@ def _reader(name: str, words: str, to_tokens: ToTokens) -> Read:
             error=raw["error"],
             error_message=raw["error_message"],
         )
+        return with_derived_finish(reading)
 
     return read
 
@@ -54,8 +66,15 @@ READERS = [
     _of("openai_chat", "openai-js-whole", openai_chat.tokens_of, streams=False),
     _of("openai_chat", "ai-sdk-openai-chat", _ai_sdk_tokens, "reasoning", "refusal", words="ai_sdk"),
     _of("openai_chat", "ai-sdk-openai-compatible", _ai_sdk_tokens, "refusal", "tokens.cache_write", words="ai_sdk"),
+    _of("openai_responses", "openai-js-responses", openai_responses.tokens_of),
+    _of("openai_responses", "openai-js-responses-helper", openai_responses.tokens_of),
+    _of("openai_responses", "openai-js-responses-whole", openai_responses.tokens_of, streams=False),
+    _of("openai_responses", "ai-sdk-openai-responses", _ai_sdk_tokens, "refusal", words="ai_sdk"),
     _of("anthropic", "anthropic-js", anthropic.tokens_of),
     _of("anthropic", "anthropic-js-helper", anthropic.tokens_of, "tokens.reasoning"),
     _of("anthropic", "anthropic-js-whole", anthropic.tokens_of, streams=False),
     _of("anthropic", "ai-sdk-anthropic", _ai_sdk_tokens, words="ai_sdk"),
+    _of("gemini", "google-genai-js", _gemini_tokens),
+    _of("gemini", "google-genai-js-whole", _gemini_tokens, streams=False),
+    _of("gemini", "ai-sdk-google", _ai_sdk_tokens, words="ai_sdk"),
 ]

@@ -1,0 +1,106 @@
+"""The official `google-genai` SDK: streams and whole answers. It has no accumulating helper."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from google import genai
+from google.genai import types
+
+from tests.support.reader import DEADLINE_S, Call, Reader
+from tests.support.readings import FINISH, Reading, Tokens, ToolCall, failed, with_derived_finish
+
+
+def client(call: Call) -> genai.Client:
+    options = types.HttpOptions(
+        base_url=call.base_url,
+        api_version="v1beta",
+        timeout=int(DEADLINE_S * 1000),
+        client_args={"verify": False},  # Reading the certificates of the system would cost 0.2 s a call.
+        async_client_args={"ssl": False},
+    )
+    return genai.Client(api_key="test-key", vertexai=False, http_options=options)
+
+
+async def read_stream(call: Call) -> Reading:
+    """Every chunk as the SDK yields it."""
+    chunks = _Chunks()
+    sdk = client(call).aio
+    try:
+        async for chunk in await sdk.models.generate_content_stream(model=call.model, contents="hi", **call.options):
+            chunks.add(chunk.model_dump(exclude_unset=True, warnings=False))
+    except Exception as fault:
+        return failed(chunks.reading(), fault)
+    finally:
+        await sdk.aclose()
+    reading = chunks.reading()
+    if reading.finish is None:
+        # The SDK ends without a word when the stream was cut: what any careful caller checks for itself.
+        return failed(reading, EOFError("no finish reason"))
+    return reading
+
+
+async def read_whole(call: Call) -> Reading:
+    chunks = _Chunks()
+    sdk = client(call).aio
+    try:
+        answer = await sdk.models.generate_content(model=call.model, contents="hi", **call.options)
+    except Exception as fault:
+        return failed(Reading(), fault)
+    finally:
+        await sdk.aclose()
+    chunks.add(answer.model_dump(exclude_unset=True, warnings=False))
+    return chunks.reading()
+
+
+@dataclass
+class _Chunks:
+    """The first candidate, put together by hand."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+    finish: str | None = None
+    usage: dict[str, Any] | None = None
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        self.usage = chunk.get("usage_metadata") or self.usage
+        if (chunk.get("prompt_feedback") or {}).get("block_reason"):
+            self.finish = "content_filter"
+        for candidate in (chunk.get("candidates") or [])[:1]:
+            if (reason := candidate.get("finish_reason")) is not None:
+                word = getattr(reason, "value", reason)
+                self.finish = FINISH["gemini"].get(word, word)
+            for part in (candidate.get("content") or {}).get("parts") or []:
+                self._add_part(part)
+
+    def _add_part(self, part: dict[str, Any]) -> None:
+        if call := part.get("function_call"):
+            self.calls.append(ToolCall(call.get("id") or "", call["name"], call.get("args") or {}))
+        elif part.get("thought"):
+            self.reasoning += part.get("text") or ""
+        else:
+            self.text += part.get("text") or ""
+
+    def reading(self) -> Reading:
+        return with_derived_finish(
+            Reading(self.text, self.reasoning, "", tuple(self.calls), tokens_of(self.usage), self.finish)
+        )
+
+
+def tokens_of(usage: dict[str, Any] | None) -> Tokens | None:
+    if usage is None:
+        return None
+    prompt, thoughts = usage.get("prompt_token_count"), usage.get("thoughts_token_count")
+    written, tool_input = usage.get("candidates_token_count"), usage.get("tool_use_prompt_token_count")
+    return Tokens(
+        input=None if prompt is None else prompt + (tool_input or 0),
+        output=None if written is None and thoughts is None else (written or 0) + (thoughts or 0),
+        cached_input=usage.get("cached_content_token_count"),
+        reasoning=thoughts,
+    )
+
+
+READERS = [
+    Reader("google-genai-python", "gemini", True, read_stream),
+    Reader("google-genai-python-whole", "gemini", False, read_whole),
+]
