@@ -10,7 +10,7 @@ from typing import Any, get_args
 import httpx2
 import openai
 from openai.types.responses import ResponseStreamEvent
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 
 from proxy.hub.codec import StreamDecoder
 from proxy.hub.completion import CompletedBlock, fold
@@ -276,11 +276,10 @@ def _add_block(reading: Reading, done: CompletedBlock) -> None:
 
 # --- the grammar of a stream
 
-STREAM_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
-EVENT_TYPES = frozenset(
-    get_args(model.model_fields["type"].annotation)[0] for model in get_args(get_args(ResponseStreamEvent)[0])
-)
-"""Every type that the SDK knows: its JavaScript sibling raises on any other."""
+EVENT_MODELS: dict[str, type[BaseModel]] = {
+    get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(ResponseStreamEvent)[0])
+}
+"""Every type of event that the SDK knows: its JavaScript sibling raises on any other."""
 
 PARTS = {
     "response.output_text": ("response.content_part", "content_index", "text"),
@@ -324,7 +323,7 @@ class Grammar:
 
     def _check(self, event: dict[str, Any]) -> None:
         kind = event["type"]
-        assert kind in EVENT_TYPES, f"unknown event type {kind}"
+        assert kind in EVENT_MODELS, f"unknown event type {kind}"
         assert event["sequence_number"] == self._next_number
         self._next_number += 1
         if not self._is_relayed:
@@ -442,4 +441,4 @@ def _check_type(event: dict[str, Any]) -> None:
     if item is not None and copy["type"] == "response.output_item.added" and item["type"] == "web_search_call":
         # The service's own announcement has no action yet.
         item.setdefault("action", {"type": "search"})
-    STREAM_EVENT.validate_python(copy, strict=True)
+    EVENT_MODELS[copy["type"]].model_validate(copy, strict=True)

@@ -57,6 +57,10 @@ class _TextFormat(msgspec.Struct, omit_defaults=True):
     strict: bool | None = None
 
 
+SERVICE_TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
+"""The API's words for how a request was served; a client may have a closed list of them."""
+
+
 class ResponseWriter:
     """Writes the response object of one answer, again and again. `id` and `model` may be set until the first time."""
 
@@ -76,7 +80,7 @@ class ResponseWriter:
     ) -> bytes:
         """The object as JSON. `output`: the items, with commas between them; `error`: an object with code and message."""
         details = b'{"reason":%b}' % JSON.encode(incomplete_reason) if incomplete_reason is not None else NULL
-        tier = usage.service_tier if usage is not None else None
+        tier = usage.service_tier if usage is not None and usage.service_tier in SERVICE_TIERS else None
         return b"".join(
             (
                 b'{"id":%b,"object":"response","created_at":%d,' % (JSON.encode(self.id), self._created),

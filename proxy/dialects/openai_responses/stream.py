@@ -107,7 +107,7 @@ class ResponsesEncoder:
                 self._take(event)
                 continue
             block = blocks[event.index]
-            if block is None:
+            if block is None or not text:
                 continue
             if block.head:
                 block.pieces.append(text)
