@@ -320,14 +320,16 @@ class Connection(asyncio.BufferedProtocol):
             self._complete(reader)
 
     def _head_arrived(self, waiter: asyncio.Future[Exchange], head: AnswerHead) -> None:
+        if waiter.done():  # Cancelled, and the one who waited has not run since.
+            self.abort()
+            return
         connect, self.connect = self.connect, None
         headers_s = self._loop.time() - self._sent_at
         self._exchange = Exchange(self, head, connect=connect, headers_s=headers_s, peer=self.peer)
         self._state = State.ANSWERING
         self._waiter = None
         self.keep_alive_s = keep_alive_seconds(head.headers.get("keep-alive", ""))
-        if not waiter.done():
-            waiter.set_result(self._exchange)
+        waiter.set_result(self._exchange)
 
     def _drop(self, body: bytes) -> None:
         self._drained_bytes += len(body)

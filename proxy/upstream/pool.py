@@ -119,7 +119,11 @@ class UpstreamPool:
         try:
             exchange = await waiter
         except BaseException:
-            connection.abort()
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                # Cancelled after the answer came. It may even be complete, and the connection somebody else's.
+                waiter.result().abort()
+            else:
+                connection.abort()
             raise
         finally:
             timer.cancel()
