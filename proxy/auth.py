@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy.config import CallerKey, Config
-from proxy.credentials import digest_of, presented
+from proxy.config.secret import key_digest
+from proxy.credentials import presented
 from proxy.globs import AllowList
 from proxy.hub.errors import CallerError, ErrorKind
 
@@ -38,7 +39,7 @@ class Authenticator:
 
     def __init__(self, config: Config) -> None:
         callers: dict[str, Caller] = {}
-        self._keys = [(key_digest(key), callers.setdefault(key.name, _caller(key))) for key in config.auth.keys]
+        self._keys = [(key.digest(), callers.setdefault(key.name, _caller(key))) for key in config.auth.keys]
         self._is_open = config.auth.anonymous or not self._keys
 
     def authenticate(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Caller:
@@ -49,7 +50,7 @@ class Authenticator:
         found: Caller | None = None
         if self._keys:
             for one in presented(headers, query):
-                found = self._look_up(digest_of(one.value)) or found
+                found = self._look_up(key_digest(one.value)) or found
         if found is None and self._is_open:
             return ANONYMOUS
         if found is None:
@@ -65,16 +66,9 @@ class Authenticator:
         return found
 
 
-def key_digest(key: CallerKey) -> bytes:
-    """SHA-256 of a configured key, given as itself or as its digest."""
-    if key.key is not None:
-        return digest_of(key.key.reveal())
-    return bytes.fromhex(key.sha256 or "")
-
-
 def proxy_key_digests(config: Config) -> frozenset[bytes]:
     """Digests of all keys that open this proxy."""
-    return frozenset(key_digest(key) for key in config.auth.keys)
+    return frozenset(key.digest() for key in config.auth.keys)
 
 
 def _caller(key: CallerKey) -> Caller:

@@ -5,14 +5,13 @@ target without a configured key gets the caller's own key, only if the caller sp
 that opened this proxy.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
 
 from proxy.config import Provider
-from proxy.config.secret import CALLERS_KEY, NO_KEY, Secret
+from proxy.config.secret import CALLERS_KEY, NO_KEY, Secret, key_digest
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.providers.base import Provider as ProviderKind
 
@@ -76,11 +75,6 @@ def presented(headers: Mapping[str, str], query: Mapping[str, str]) -> list[Pres
     return [one for one in found if 0 < len(one.value) <= MAX_KEY_CHARACTERS]
 
 
-def digest_of(key: str) -> bytes:
-    """SHA-256 of a key."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-
-
 class Credential:
     """What opens one provider: its configured key, the caller's, or nothing."""
 
@@ -116,7 +110,7 @@ class Credential:
 
     def _callers_own(self, caller: list[Presented]) -> Presented | None:
         for one in caller:
-            if digest_of(one.value) not in self._proxy_keys and one.value.isascii() and one.value.isprintable():
+            if key_digest(one.value) not in self._proxy_keys and one.value.isascii() and one.value.isprintable():
                 return one
         return None
 

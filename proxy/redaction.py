@@ -34,26 +34,39 @@ _AFTER_NAME = re.compile(
         | [?&] (?:key|api[-_]?key|access_token|token) =
         | :// [^\s/:@]* :                                      # user:password@host
     )
-    (?P<value> [^\s"'&,;@<>]{4,} )
+    (?P<value> [^\s"'&,;@<>\[\]]{4,} )
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 """Values that stand where a credential stands, whatever they look like."""
 
+_NO_SECRETS = frozenset({"none", "null", "caller", "true", "false", "missing", "expected", "unknown", "given"})
+"""What configurations and messages say in that place."""
+
+_IS_KEY_NAME = re.compile(r"api[-_]?key", re.IGNORECASE)
+_IS_PLAIN_WORD = re.compile(r"[A-Za-z]{1,15}")
 _IS_URL_PASSWORD = re.compile(r"://[^\s/:@]*:$")
 
 
-def mask_key_like(text: str) -> str:
-    """`text` without anything that looks like a credential."""
-    text = _AFTER_NAME.sub(lambda found: _mask_named(found, text), text)
+def mask_recognisable(text: str) -> str:
+    """`text` without keys of a recognisable form, wherever they stand."""
     return _KEY_LIKE.sub(MASK, text)
+
+
+def mask_key_like(text: str) -> str:
+    """`text` without anything that looks like a credential, or stands where one would."""
+    return mask_recognisable(_AFTER_NAME.sub(lambda found: _mask_named(found, text), text))
 
 
 def _mask_named(found: re.Match[str], text: str) -> str:
     name, value = found["name"], found["value"]
     if _IS_URL_PASSWORD.search(name) and text[found.end() : found.end() + 1] != "@":
         return found[0]  # a port, not a password
-    return found[0] if value.startswith((MASK, "env:", "file:")) else name + MASK
+    if value.startswith((MASK, "env:", "file:")) or value in _NO_SECRETS:
+        return found[0]
+    if _IS_KEY_NAME.search(name) and _IS_PLAIN_WORD.fullmatch(value):
+        return found[0]  # a sentence goes on
+    return name + MASK
 
 
 class Redactor:

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 import msgspec
 
 from proxy.auth import Caller, proxy_key_digests
-from proxy.config import Config, Model, ModelTarget, Provider, TimeoutOverrides, Timeouts
+from proxy.config import Config, Model, ModelTarget, Provider, Timeouts
 from proxy.config.secret import NO_KEY
 from proxy.credentials import Credential
 from proxy.globs import compile_glob, is_glob
@@ -89,7 +89,7 @@ class _ProviderEntry:
     def __init__(self, provider: Provider, config: Config, environ: Mapping[str, str]) -> None:
         self._provider = provider
         self._headers = {name.lower(): value.reveal() for name, value in provider.headers.items()}
-        self._timeouts = merge_timeouts(config.timeouts, provider.timeouts)
+        self._timeouts = config.timeouts.overridden(provider.timeouts)
         self._max_frame_bytes = config.limits.max_frame_bytes
         proxy_keys = proxy_key_digests(config)
         ways = [
@@ -215,12 +215,6 @@ class Router:
             return "No model is available by name; ask for 'provider/model'." if caller.models is None else ""
         more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
         return f"Available: {', '.join(names[:MAX_LISTED])}{more}."
-
-
-def merge_timeouts(general: Timeouts, overrides: TimeoutOverrides) -> Timeouts:
-    """`general` with what `overrides` gives."""
-    given = {name: value for name, value in msgspec.structs.asdict(overrides).items() if value is not None}
-    return msgspec.structs.replace(general, **given)
 
 
 def spoken_kinds(provider: Provider) -> list[tuple[str, str]]:

@@ -1,5 +1,7 @@
 """The configuration: read from a file, the environment and flags, checked as a whole, and immutable."""
 
+from proxy.config.load import Flag, Loaded, Sources, load
+from proxy.config.secret import Secret
 from proxy.config.settings import (
     Admin,
     Auth,
@@ -35,7 +37,9 @@ __all__ = [
     "Config",
     "Cors",
     "Drain",
+    "Flag",
     "Limits",
+    "Loaded",
     "Log",
     "LogFormat",
     "LogLevel",
@@ -46,8 +50,11 @@ __all__ = [
     "Provider",
     "Resume",
     "Retry",
+    "Secret",
+    "Sources",
     "TimeoutOverrides",
     "Timeouts",
     "Tls",
     "UsageMode",
+    "load",
 ]

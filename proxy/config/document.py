@@ -38,6 +38,8 @@ class Scalar(msgspec.Struct):
     origin: Origin
     text: str = ""
     """As it was written."""
+    is_refused: bool = False
+    """It has no value, and why is a problem already."""
 
 
 class Items(msgspec.Struct):
@@ -76,6 +78,16 @@ def path_text(path: KeyPath) -> str:
 
 def origin_at(root: Table, path: KeyPath) -> Origin:
     """Where the value at `path` stands, or the nearest thing around it."""
+    return _follow(root, path)[0].origin
+
+
+def has_path(root: Table, path: KeyPath) -> bool:
+    """Whether something stands at `path`."""
+    return _follow(root, path)[1]
+
+
+def _follow(root: Table, path: KeyPath) -> tuple[Node, bool]:
+    """The last node along `path`, and whether the path was followed to its end."""
     node: Node = root
     for part in path:
         if isinstance(node, Table) and isinstance(part, str) and part in node.entries:
@@ -83,8 +95,8 @@ def origin_at(root: Table, path: KeyPath) -> Origin:
         elif isinstance(node, Items) and isinstance(part, int) and part < len(node.items):
             node = node.items[part]
         else:
-            break
-    return node.origin
+            return node, False
+    return node, True
 
 
 # --- plain scalars
@@ -175,22 +187,10 @@ def read_document(path: Path, name: str, problems: Problems) -> Table | None:
 
 def parse_document(text: str, name: str, problems: Problems) -> Table | None:
     """As `read_document`, from text."""
-    try:
-        node = _Reader(text, name, problems).document()
-    except yaml.reader.ReaderError as fault:
-        problems.add(
-            _origin_of_index(name, text, fault.position), "", "expected printable text, got a control character"
-        )
-        return None
-    except yaml.MarkedYAMLError as fault:
-        mark = fault.problem_mark or fault.context_mark
-        origin = Origin(name, mark.line + 1, mark.column + 1) if mark is not None else Origin(name)
-        problems.add(origin, "", _syntax_message(fault))
-        return None
-    except _TooLargeError as fault:
-        problems.add(fault.origin, "", fault.message)
-        return None
+    node = _parse(text, name, problems)
     match node:
+        case None:
+            return None
         case Table():
             return node
         case Scalar(None):
@@ -200,6 +200,27 @@ def parse_document(text: str, name: str, problems: Problems) -> Table | None:
                 node.origin, "", "expected keys and values at the top of the file, such as `listen: 127.0.0.1:8080`"
             )
             return None
+
+
+def parse_node(text: str, name: str, problems: Problems) -> Node:
+    """Any YAML value; an empty one when it cannot be read, which goes to `problems`."""
+    return _parse(text, name, problems) or Scalar(None, Origin(name))
+
+
+def _parse(text: str, name: str, problems: Problems) -> Node | None:
+    try:
+        return _Reader(text, name, problems).document()
+    except yaml.reader.ReaderError as fault:
+        problems.add(
+            _origin_of_index(name, text, fault.position), "", "expected printable text, got a control character"
+        )
+    except yaml.MarkedYAMLError as fault:
+        mark = fault.problem_mark or fault.context_mark
+        origin = Origin(name, mark.line + 1, mark.column + 1) if mark is not None else Origin(name)
+        problems.add(origin, "", _syntax_message(fault))
+    except _TooLargeError as fault:
+        problems.add(fault.origin, "", fault.message)
+    return None
 
 
 def _origin_of_index(name: str, text: str, index: int) -> Origin:
@@ -262,6 +283,8 @@ class _Reader:
     def _fresh(self, event: Event, origin: Origin, path: KeyPath) -> Node:
         if isinstance(event, ScalarEvent | CollectionStartEvent) and event.tag is not None:
             self._problems.add(origin, path_text(path), f"tags such as {shown(event.tag)} are not accepted")
+            if isinstance(event, ScalarEvent):
+                return Scalar(None, origin, is_refused=True)
         match event:
             case ScalarEvent():
                 return self._scalar(event, origin, path)
@@ -278,7 +301,7 @@ class _Reader:
             return Scalar(read_plain(text), origin, text)
         except AmbiguousScalarError as fault:
             self._problems.add(origin, path_text(path), str(fault))
-            return Scalar(None, origin, text)
+            return Scalar(None, origin, text, is_refused=True)
 
     def _items(self, origin: Origin, path: KeyPath) -> Items:
         node = Items([], origin)

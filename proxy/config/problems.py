@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from urllib.parse import urlsplit
 
 import msgspec
 
 from proxy.hub.errors import ConfigError
-from proxy.redaction import mask_key_like
+from proxy.redaction import mask_key_like, mask_recognisable
 
 MAX_SHOWN = 60
 """Characters of a foreign value that a message repeats."""
@@ -34,7 +35,7 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         where = f"{self.origin}: {self.path}" if self.path else str(self.origin)
-        return mask_key_like(f"{where}: {self.message}")
+        return mask_recognisable(f"{where}: {self.message}")
 
 
 class Problems:
@@ -80,7 +81,7 @@ def did_you_mean(wrong: str, known: Iterable[str], *, otherwise: str = "") -> st
     """`; did you mean 'x'?` when something known is close to `wrong`, else `otherwise`."""
     names = list(known)
     by_lower = {name.lower(): name for name in names}
-    close = get_close_matches(wrong.lower(), by_lower, n=1, cutoff=0.6)
+    close = get_close_matches(wrong.lower(), by_lower, n=1, cutoff=0.7)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else otherwise
 
 
@@ -89,3 +90,12 @@ def listed(names: Iterable[str], limit: int = 20) -> str:
     all_names = list(names)
     text = ", ".join(all_names[:limit])
     return text + (f" and {len(all_names) - limit} more" if len(all_names) > limit else "")
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL holds a user name or a password. An unreadable one counts as if it did."""
+    try:
+        parts = urlsplit(url)
+        return parts.username is not None or parts.password is not None
+    except ValueError:
+        return True

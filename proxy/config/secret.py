@@ -1,5 +1,6 @@
 """Text that must not be shown, and where it comes from: `env:NAME`, `file:PATH`, or (where allowed) the file itself."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,11 @@ class Secret:
         self.is_literal = is_literal
         self._value = value
 
+    @property
+    def is_reference(self) -> bool:
+        """Whether the value came from a variable or a file."""
+        return not self.is_literal and self.reference.startswith(("env:", "file:"))
+
     def reveal(self) -> str:
         """The value; empty for the words `none` and `caller`."""
         return self._value
@@ -44,6 +50,11 @@ class Secret:
 
 class SecretUnavailableError(Exception):
     """The text is no reference, or what it refers to is missing. The message never holds a value."""
+
+
+def key_digest(key: str) -> bytes:
+    """SHA-256 of a key: what keys are compared by, so that none is kept as text where requests are looked at."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def resolve_reference(text: str, environ: Mapping[str, str], directory: Path) -> Secret:

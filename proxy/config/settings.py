@@ -7,9 +7,9 @@ Durations are seconds (`_s`), sizes bytes (`_bytes`). `None`: not given, and wha
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
-from proxy.config.secret import Secret
+from proxy.config.secret import Secret, key_digest
 from proxy.providers.quirks import Quirks
 
 LITERAL_ALLOWED = {"literal": True}
@@ -17,20 +17,32 @@ LITERAL_ALLOWED = {"literal": True}
 WORDS_ALLOWED = {"words": True}
 """Marks a field that takes the words `none` and `caller` as well."""
 
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
 Name = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=NAME_PATTERN,
         extra={"expected": "a name of at most 64 letters, digits, '.', '_' and '-'"},
     ),
 ]
 ModelName = Annotated[str, Meta(min_length=1, max_length=256)]
 Text = Annotated[str, Meta(min_length=1, max_length=4096)]
+Address = Annotated[
+    str,
+    Meta(max_length=300, extra={"expected": "HOST:PORT, such as 127.0.0.1:8080", "is_raw": True}),
+]
+"""`is_raw`: a number is read as text, so that what is wrong with an address can be said better than "a number"."""
+FilePath = Annotated[str, Meta(min_length=1, max_length=4096, extra={"is_path": True})]
+"""A relative path starts beside the configuration file; what is loaded is the path as it works from here."""
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=86400)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 CountOrZero = Annotated[int, Meta(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 40)]
+
+NO_STORE = "none"
+"""As `resume.store`: nothing is kept."""
 
 _REFERENCE = {"pattern": "^(env|file):.+"}
 SecretReference = Annotated[Secret, Meta(extra_json_schema=_REFERENCE, extra={})]
@@ -68,7 +80,7 @@ class LogLevel(StrEnum):
 class Admin(Struct, frozen=True, forbid_unknown_fields=True):
     """A port of its own for /metrics, /healthz, /readyz and /streams."""
 
-    listen: Text = "127.0.0.1:9090"
+    listen: Address = "127.0.0.1:9090"
     """HOST:PORT of the admin routes. They are read by machines inside; do not publish this port."""
 
 
@@ -88,6 +100,10 @@ class CallerKey(Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_minute: Count | None = None
     """Absent: no rate limit."""
 
+    def digest(self) -> bytes:
+        """SHA-256 of the key; empty when the entry has neither form of it."""
+        return key_digest(self.key.reveal()) if self.key is not None else bytes.fromhex(self.sha256 or "")
+
 
 class Auth(Struct, frozen=True, forbid_unknown_fields=True):
     """Who may call."""
@@ -101,11 +117,11 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
 class Tls(Struct, frozen=True, forbid_unknown_fields=True):
     """How an upstream's certificate is checked, and ours shown."""
 
-    ca_file: Text | None = None
+    ca_file: FilePath | None = None
     """PEM file of the authorities to trust. Absent: the system's."""
-    cert_file: Text | None = None
+    cert_file: FilePath | None = None
     """PEM file of a client certificate; needs `key_file`."""
-    key_file: Text | None = None
+    key_file: FilePath | None = None
     """PEM file of the client certificate's key."""
     insecure_skip_verify: bool = False
     """Do not check the certificate. Anybody on the way can then read keys and prompts."""
@@ -151,7 +167,8 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True):
     tls: Tls | None = None
     """Absent: the system's authorities, and no client certificate."""
     proxy: TextOrReference | None = None
-    """URL of the HTTP proxy on the way to this provider; env:NAME or file:PATH when it holds a password."""
+    """URL of the HTTP proxy on the way to this provider, env:NAME or file:PATH when it holds a password; `none`: connect
+    directly. Absent: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment."""
     max_tokens: Count | None = None
     """Sent where the API requires a limit and the caller gave none (Anthropic). Absent: the API family's default."""
 
@@ -193,6 +210,11 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
     """From the request to the end of the answer."""
     caller_stall_s: Seconds = 30.0
     """How long a caller may take nothing of what is there for it."""
+
+    def overridden(self, overrides: TimeoutOverrides) -> "Timeouts":
+        """These deadlines with what `overrides` gives."""
+        given = {name: value for name, value in structs.asdict(overrides).items() if value is not None}
+        return structs.replace(self, **given)
 
 
 class Retry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -254,8 +276,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 class Resume(Struct, frozen=True, forbid_unknown_fields=True):
     """Keeping streams, so that a caller who lost its connection can go on."""
 
-    store: TextOrReference = Secret("none", "none", is_literal=True)
-    """`none`, `memory`, or a redis:// URL (env:NAME or file:PATH when it holds a password)."""
+    store: TextOrReference | None = None
+    """`none`, `memory`, or a redis:// URL (env:NAME or file:PATH when it holds a password). Absent: `none`."""
     grace_s: SecondsOrZero = 30.0
     """How long a generation goes on, and costs, after its last caller has left."""
     ttl_s: Seconds = 120.0
@@ -264,6 +286,10 @@ class Resume(Struct, frozen=True, forbid_unknown_fields=True):
     """Kept of one stream."""
     max_total_bytes: Bytes = 256 * 1024 * 1024
     """Kept of all streams of one process."""
+
+    def store_url(self) -> str:
+        """`none`, `memory`, or the URL, which may hold a password."""
+        return self.store.reveal() if self.store is not None else NO_STORE
 
 
 class Cors(Struct, frozen=True, forbid_unknown_fields=True):
@@ -303,7 +329,7 @@ class Drain(Struct, frozen=True, forbid_unknown_fields=True):
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be configured. Immutable: a reload makes a new one."""
 
-    listen: Text = "127.0.0.1:8080"
+    listen: Address = "127.0.0.1:8080"
     """HOST:PORT for callers. Anything but a loopback address needs `auth.keys`, or `auth.anonymous: true`."""
     workers: Annotated[int, Meta(ge=0, le=256)] = 1
     """Processes that share the port; 0: one for each CPU."""

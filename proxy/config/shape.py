@@ -86,6 +86,8 @@ class ShapeChecker:
 
     def _value(self, node: Node, kind: types.Type, path: KeyPath) -> Builtin | None:
         """The builtin for `node`; `None` when it was wrong, which has then been reported."""
+        if isinstance(node, Scalar) and node.is_refused:
+            return None
         plain, marks = plain_type(kind)
         match plain:
             case types.StructType():
@@ -150,6 +152,8 @@ class ShapeChecker:
             return self._wrong(node, path, "expected a list", f"; write [{node.text}]" if node.text else "")
         if len(node.items) < min_length:
             self._problems.add(node.origin, path_text(path), f"expected at least {min_length} item, got none")
+            self.damaged.add(path_text(path))
+            return None
         items: list[Builtin] = []
         for index, item in enumerate(node.items):
             builtin = self._value(item, item_type, (*path, index))
@@ -190,6 +194,8 @@ class ShapeChecker:
     def _text(self, node: Node, kind: types.StrType, marks: Mapping[str, object], path: KeyPath) -> Builtin | None:
         expected = str(marks.get("expected", "text"))
         text = self._text_of(node)
+        if text is None and isinstance(node, Scalar) and marks.get("is_raw"):
+            text = node.text
         if text is None:
             hint = f'; quote it: "{node.text}"' if isinstance(node, Scalar) and node.text else ""
             return self._wrong(node, path, f"expected {expected}", hint)
@@ -201,7 +207,7 @@ class ShapeChecker:
             return self._wrong(node, path, f"expected {expected} of at most {kind.max_length} characters")
         if not text.isprintable():
             return self._wrong(node, path, f"expected {expected} without line breaks and control characters")
-        return text
+        return str(self._directory / text) if marks.get("is_path") else text
 
     def _text_of(self, node: Node) -> str | None:
         """The text of a scalar. What comes from a variable or a flag is text whatever it looks like."""
@@ -285,7 +291,7 @@ def _placeholder(kind: types.Type) -> Builtin | None:
 
 def _is_absent(node: Node) -> bool:
     """A key without a value, such as a section whose every line is commented out, counts as not given."""
-    return isinstance(node, Scalar) and node.value is None and not node.text.strip("~nulNUL")
+    return isinstance(node, Scalar) and node.value is None and not node.is_refused
 
 
 def _got(node: Node) -> str:
