@@ -1,0 +1,613 @@
+"""Chat Completions requests as callers write them: every field, every wrong type, every recording."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.dialects.base import CallParams, Envelope
+from proxy.dialects.openai_chat.dialect import OpenAIChatDialect
+from proxy.hub.carried import Carried, pack
+from proxy.hub.errors import CallerError, ErrorKind
+from proxy.hub.events import Origin, ToolKind
+from proxy.hub.request import (
+    AudioPart,
+    ChatRequest,
+    DataSource,
+    Effort,
+    FilePart,
+    FileSource,
+    FormatKind,
+    ImagePart,
+    Message,
+    OpaquePart,
+    ReasoningPart,
+    ReasoningRequest,
+    RefusalPart,
+    ResponseFormat,
+    Role,
+    Sampling,
+    ServerTool,
+    TextPart,
+    ToolCallPart,
+    ToolChoice,
+    ToolDefinition,
+    ToolMode,
+    ToolResultPart,
+    UrlSource,
+)
+from proxy.providers.openai_chat.provider import OpenAIChat
+from tests.support.openai_chat_api import Case, recorded_requests, target
+
+DIALECT = OpenAIChatDialect()
+PARAMS = CallParams()
+HI = [{"role": "user", "content": "hi"}]
+
+
+def decode(**fields: Any) -> ChatRequest:
+    return DIALECT.decode_request(json.dumps({"model": "m", "messages": HI, **fields}).encode(), PARAMS)
+
+
+def message(**fields: Any) -> Message:
+    """The one message of a request."""
+    return decode(messages=[fields]).messages[0]
+
+
+def assistant(**fields: Any) -> tuple[object, ...]:
+    return message(role="assistant", **fields).parts
+
+
+# --- envelope
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"model": "m"}, Envelope("m", False)),
+        ({}, Envelope(None, False)),
+        ({"model": "", "stream": None}, Envelope(None, False)),
+        ({"model": "m", "stream": True}, Envelope("m", True, include_usage=False)),
+        ({"model": "m", "stream": True, "stream_options": {"include_usage": True}}, Envelope("m", True)),
+        ({"model": "m", "functions": [{"name": "f"}]}, Envelope("m", False, variant="functions")),
+        ({"model": "m", "functions": [{}], "tools": [{}]}, Envelope("m", False)),
+    ],
+)
+def test_the_envelope_says_what_routing_needs(body: dict[str, Any], expected: Envelope) -> None:
+    assert DIALECT.envelope(json.dumps({**body, "messages": HI}).encode(), PARAMS) == expected
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"model":7}', b'{"stream":"yes"}', b'{"model":"a","model":"b"}'])
+def test_a_bad_envelope_is_refused(body: bytes) -> None:
+    with pytest.raises(CallerError):
+        DIALECT.envelope(body, PARAMS)
+
+
+def test_routes_have_lenient_twins() -> None:
+    assert {(route.method, route.path) for route in DIALECT.routes} == {
+        ("POST", "/v1/chat/completions"),
+        ("POST", "/openai/v1/chat/completions"),
+        ("POST", "/chat/completions"),
+        ("POST", "/v1/v1/chat/completions"),
+    }
+
+
+# --- fields
+
+FIELDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"stream": True}, {"stream": True, "include_usage": False}),
+    ({"stream": True, "stream_options": {"include_usage": True}}, {"stream": True, "include_usage": True}),
+    ({"max_tokens": 5}, {"sampling": Sampling(max_tokens=5)}),
+    ({"max_tokens": 5, "max_completion_tokens": 6}, {"sampling": Sampling(max_tokens=6)}),
+    ({"temperature": 0, "top_p": 0.5, "top_k": 3}, {"sampling": Sampling(temperature=0.0, top_p=0.5, top_k=3)}),
+    ({"stop": "x"}, {"sampling": Sampling(stop=("x",))}),
+    ({"stop": ["x", "", "y"]}, {"sampling": Sampling(stop=("x", "y"))}),
+    ({"seed": -1, "n": 2}, {"sampling": Sampling(seed=-1, n=2)}),
+    (
+        {"presence_penalty": 1, "frequency_penalty": -0.5},
+        {"sampling": Sampling(presence_penalty=1.0, frequency_penalty=-0.5)},
+    ),
+    ({"logit_bias": {"1": 2}}, {"sampling": Sampling(logit_bias=b'{"1": 2}')}),
+    ({"logprobs": True, "top_logprobs": 3}, {"sampling": Sampling(logprobs=True, top_logprobs=3)}),
+    ({"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
+    ({"reasoning_effort": "xhigh"}, {"reasoning": ReasoningRequest(Effort.XHIGH)}),
+    ({"reasoning": {"max_tokens": 99, "exclude": True}}, {"reasoning": ReasoningRequest(None, 99, visible=False)}),
+    ({"reasoning": {"enabled": False}}, {"reasoning": ReasoningRequest(Effort.NONE)}),
+    ({"thinking": {"type": "disabled"}}, {"reasoning": ReasoningRequest(Effort.NONE)}),
+    ({"thinking": {"type": "enabled"}}, {"reasoning": ReasoningRequest(adaptive=True)}),
+    ({"verbosity": "low", "service_tier": "flex"}, {"verbosity": "low", "service_tier": "flex"}),
+    ({"user": "u", "safety_identifier": "s"}, {"user": "u"}),
+    ({"safety_identifier": "s", "prompt_cache_key": "k"}, {"user": "s", "cache_key": "k"}),
+    ({"metadata": {"a": "b"}}, {"metadata": b'{"a": "b"}'}),
+    ({"response_format": {"type": "text"}}, {"response_format": ResponseFormat(FormatKind.TEXT)}),
+    ({"response_format": {"type": "json_object"}}, {"response_format": ResponseFormat(FormatKind.JSON_OBJECT)}),
+    (
+        {"response_format": {"json_schema": {"name": "n", "schema": {"a": 1}, "strict": True, "description": "d"}}},
+        {"response_format": ResponseFormat(FormatKind.JSON_SCHEMA, "n", b'{"a": 1}', "d", True)},
+    ),
+    (
+        {"store": False, "prediction": {"type": "content", "content": "x"}, "x_new": None},
+        {"extensions": {"store": b"false", "prediction": b'{"type": "content", "content": "x"}'}},
+    ),
+    ({"tool_choice": "auto"}, {"tool_choice": ToolChoice(ToolMode.AUTO)}),
+    ({"tool_choice": "any"}, {"tool_choice": ToolChoice(ToolMode.REQUIRED)}),
+    (
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"tool_choice": ToolChoice(ToolMode.NAMED, "f")},
+    ),
+    ({"tool_choice": {"type": "custom", "custom": {"name": "f"}}}, {"tool_choice": ToolChoice(ToolMode.NAMED, "f")}),
+    (
+        {
+            "tool_choice": {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "f"}}]},
+            }
+        },
+        {"tool_choice": ToolChoice(ToolMode.REQUIRED, allowed=("f",))},
+    ),
+    (
+        {
+            "tools": [
+                {"type": "function", "function": {"name": "f", "description": "d", "parameters": {}, "strict": True}}
+            ]
+        },
+        {"tools": (ToolDefinition("f", "d", b"{}", True),)},
+    ),
+    (
+        {"tools": [{"type": "custom", "custom": {"name": "p", "format": {"type": "text"}}}]},
+        {"tools": (ToolDefinition("p", kind=ToolKind.CUSTOM, format=b'{"type": "text"}'),)},
+    ),
+    (
+        {"tools": [{"type": "openrouter:web_search"}]},
+        {
+            "server_tools": (
+                ServerTool(Origin.OPENROUTER, "openrouter:web_search", b'{"type": "openrouter:web_search"}'),
+            )
+        },
+    ),
+    (
+        {"functions": [{"name": "f", "parameters": {}}], "function_call": {"name": "f"}},
+        {
+            "tools": (ToolDefinition("f", parameters=b"{}"),),
+            "tool_choice": ToolChoice(ToolMode.NAMED, "f"),
+            "parallel_tool_calls": False,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), FIELDS)
+def test_every_field_has_its_meaning(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    plain = ChatRequest("m", (Message(Role.USER, (TextPart("hi"),)),))
+
+    request = decode(**fields)
+
+    assert {name: getattr(request, name) for name in expected} == expected
+    untouched = {name for name in plain.__struct_fields__ if name not in expected}
+    assert {name: getattr(request, name) for name in untouched} == {name: getattr(plain, name) for name in untouched}
+
+
+def test_nulls_say_nothing() -> None:
+    fields = [name for wanted, _ in FIELDS for name in wanted]
+
+    assert decode(**dict.fromkeys(fields)) == decode()
+
+
+# --- messages
+
+
+def test_roles() -> None:
+    system = (TextPart("a"), TextPart("b"))
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+
+    assert message(role="system", content=parts) == Message(Role.SYSTEM, system)
+    assert message(role="developer", content="a", name="n") == Message(Role.SYSTEM, (TextPart("a"),), "n")
+    assert message(role="user", content="") == Message(Role.USER, (TextPart(""),))
+    assert message(role="tool", tool_call_id="c", content="r") == Message(
+        Role.TOOL, (ToolResultPart("c", (TextPart("r"),)),)
+    )
+
+
+def test_user_parts() -> None:
+    mark = b'{"type":"ephemeral"}'
+    content = [
+        {"type": "text", "text": "t", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": "t", "prompt_cache_breakpoint": {"mode": "explicit"}},
+        {"type": "image_url", "image_url": {"url": "https://a/b.png", "detail": "low"}},
+        {"type": "image_url", "image_url": "data:image/PNG;base64,AAAA"},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}},
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"}},
+        {"type": "file", "file": {"file_id": "file_1"}},
+    ]
+
+    assert message(role="user", content=content).parts == (
+        TextPart("t", mark),
+        TextPart("t", mark),
+        ImagePart(UrlSource("https://a/b.png"), "low"),
+        ImagePart(DataSource("image/png", "AAAA")),
+        AudioPart("AAAA", "mp3"),
+        FilePart(DataSource("application/pdf", "AAAA"), "a.pdf"),
+        FilePart(FileSource("file_1", Origin.OPENAI)),
+    )
+
+
+def test_a_mark_on_a_message_is_a_mark_on_its_last_part() -> None:
+    found = message(role="user", content="x", cache_control={"type": "ephemeral"})
+
+    assert found.parts == (TextPart("x", b'{"type":"ephemeral"}'),)
+
+
+def test_assistant_parts() -> None:
+    calls = [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}},
+        {"id": "b", "type": "custom", "custom": {"name": "p", "input": "free"}},
+        {"id": "c", "function": {"name": "g", "arguments": {"x": 1}}},
+    ]
+
+    assert assistant(content=None, tool_calls=calls) == (
+        ToolCallPart("a", "f", '{"x":1}'),
+        ToolCallPart("b", "p", "free", ToolKind.CUSTOM),
+        ToolCallPart("c", "g", '{"x":1}'),
+    )
+    content = [{"type": "text", "text": "t"}, {"type": "refusal", "refusal": "no"}]
+    assert assistant(content=content) == (TextPart("t"), RefusalPart("no"))
+    assert assistant(content="", refusal="no") == (RefusalPart("no"),)
+    assert assistant(audio={"id": "audio_1"}) == (OpaquePart(Origin.OPENAI, "audio", b'{"id":"audio_1"}'),)
+    thinking = [{"type": "thinking", "thinking": [{"type": "text", "text": "why"}]}, {"type": "text", "text": "ok"}]
+    assert assistant(content=thinking) == (ReasoningPart("why"), TextPart("ok"))
+
+
+def test_deprecated_functions_are_calls_and_results() -> None:
+    messages = [
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "1"},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "2"},
+    ]
+
+    found = [part for one in decode(messages=messages).messages for part in one.parts]
+
+    ids = [part.id if isinstance(part, ToolCallPart) else part.call_id for part in found]  # type: ignore[union-attr]
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+
+
+# --- reasoning that comes back
+
+
+def test_reasoning_text_comes_back_under_every_name() -> None:
+    assert assistant(content="x", reasoning_content="why")[0] == ReasoningPart("why")
+    assert assistant(content="x", reasoning="why")[0] == ReasoningPart("why")
+    assert assistant(reasoning_details=[{"type": "reasoning.text", "text": "why"}])[0] == ReasoningPart("why")
+
+
+def test_proofs_find_their_text_and_their_calls() -> None:
+    details = [
+        {"type": "reasoning.text", "signature": pack(Carried(Origin.ANTHROPIC, "s1")), "span": [0, 3]},
+        {"type": "reasoning.encrypted", "data": pack(Carried(Origin.ANTHROPIC, "closed", is_redacted=True)), "id": "r"},
+        {"type": "reasoning.text", "signature": pack(Carried(Origin.ANTHROPIC, "s2")), "span": [4, 7]},
+        {"type": "reasoning.encrypted", "data": pack(Carried(Origin.GEMINI, "s3", "c")), "id": "c"},
+    ]
+    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+
+    assert assistant(reasoning_content="one-two-rest", reasoning_details=details, tool_calls=calls) == (
+        ReasoningPart("one", "s1", Origin.ANTHROPIC),
+        ReasoningPart("", redacted="closed", origin=Origin.ANTHROPIC, id="r"),
+        ReasoningPart("-"),
+        ReasoningPart("two", "s2", Origin.ANTHROPIC),
+        ReasoningPart("-rest"),
+        ToolCallPart("c", "f", "{}", signature="s3", origin=Origin.GEMINI),
+    )
+
+
+def test_details_of_openrouter_keep_all_that_is_in_them() -> None:
+    details = [
+        {"type": "reasoning.text", "text": "a", "format": "anthropic-claude-v1", "index": 0},
+        {"type": "reasoning.text", "text": "b", "format": "anthropic-claude-v1", "index": 0},
+        {"type": "reasoning.text", "signature": "s", "format": "anthropic-claude-v1", "index": 0},
+        {"type": "reasoning.encrypted", "data": "d", "id": "rs_1", "format": "openai-responses-v1", "index": 1},
+    ]
+
+    first, second = assistant(reasoning="ab", reasoning_details=details)
+
+    assert isinstance(first, ReasoningPart)
+    assert isinstance(second, ReasoningPart)
+    assert (first.text, first.origin, second.origin, second.id) == ("ab", Origin.OPENROUTER, Origin.OPENROUTER, "rs_1")
+    body = OpenAIChat().encode_request(
+        decode(messages=[{"role": "assistant", "content": "x", "reasoning": "ab", "reasoning_details": details}]),
+        target(reasoning_replay="details"),
+    )
+    assert json.loads(body.body)["messages"][0]["reasoning_details"] == [{**details[2], "text": "ab"}, details[3]]
+
+
+def test_a_span_that_does_not_fit_is_not_trusted() -> None:
+    detail = {"type": "reasoning.text", "signature": pack(Carried(Origin.ANTHROPIC, "s")), "span": [2, 99]}
+
+    assert assistant(reasoning_content="why", reasoning_details=[detail]) == (
+        ReasoningPart("", "s", Origin.ANTHROPIC),
+        ReasoningPart("why"),
+    )
+
+
+def test_geminis_signature_on_a_call() -> None:
+    call = {
+        "id": "a",
+        "function": {"name": "f", "arguments": "{}"},
+        "extra_content": {"google": {"thought_signature": "s"}},
+    }
+
+    assert assistant(tool_calls=[call]) == (ToolCallPart("a", "f", "{}", signature="s", origin=Origin.GEMINI),)
+
+
+# --- what is refused
+
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"messages": None}, "messages", "expected array, got null"),
+    ({"messages": []}, "messages", "expected at least one message, got []"),
+    ({"messages": "hi"}, "messages", "expected array, got str"),
+    ({"messages": [7]}, "messages[0]", "expected object, got int"),
+    ({"messages": [{"content": "x"}]}, "messages[0].role", "this field is required"),
+    ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role", "got 'robot'"),
+    ({"messages": [{"role": "user"}]}, "messages[0].content", "this field is required"),
+    ({"messages": [{"role": "system"}]}, "messages[0].content", "this field is required"),
+    ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content", "expected str | array | null, got int"),
+    ({"messages": [{"role": "user", "content": ["x"]}]}, "messages[0].content[0]", "expected object, got str"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "video_url"}]}]},
+        "messages[0].content[0].type",
+        "expected 'text', 'image_url', 'input_audio' or 'file', got 'video_url'",
+    ),
+    ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text", "required"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+        "messages[0].content[0].image_url",
+        "required",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": ""}}]}]},
+        "messages[0].content[0].image_url.url",
+        "expected a URL",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]},
+        "messages[0].content[0].image_url.url",
+        "expected a data URL",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "A"}}]}]},
+        "messages[0].content[0].input_audio.format",
+        "required",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {}}]}]},
+        "messages[0].content[0].file.file_data",
+        "required",
+    ),
+    (
+        {"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": "https://a"}]}]},
+        "messages[0].content[0].type",
+        "expected 'text'",
+    ),
+    (
+        {"messages": [{"role": "assistant", "content": [{"type": "image_url"}]}]},
+        "messages[0].content[0].type",
+        "expected 'text', 'refusal' or 'thinking'",
+    ),
+    ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id", "required"),
+    ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].name", "required"),
+    (
+        {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}]},
+        "messages[0].tool_calls[0].id",
+        "required",
+    ),
+    (
+        {"messages": [{"role": "assistant", "tool_calls": [{"id": "", "function": {"name": "f"}}]}]},
+        "messages[0].tool_calls[0].id",
+        "expected the id of a call",
+    ),
+    (
+        {"messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}]},
+        "messages[0].tool_calls[0].function",
+        "required",
+    ),
+    ({"model": 7}, "model", "expected str | null, got int"),
+    ({"stream": "true"}, "stream", "expected bool | null, got str"),
+    ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage", "expected bool | null, got int"),
+    ({"temperature": "hot"}, "temperature", "expected float | null, got str"),
+    ({"max_tokens": 1.5}, "max_tokens", "expected int | null, got float"),
+    ({"max_tokens": 0}, "max_tokens", "expected 1 or more, got 0"),
+    ({"max_completion_tokens": -1}, "max_completion_tokens", "expected 1 or more, got -1"),
+    ({"n": 0}, "n", "expected 1 or more, got 0"),
+    ({"stop": [7]}, "stop[0]", "expected str, got int"),
+    ({"logit_bias": [1]}, "logit_bias", "expected an object, got '[1]'"),
+    ({"metadata": "x"}, "metadata", "expected an object"),
+    ({"tools": {}}, "tools", "expected array | null, got object"),
+    ({"tools": [7]}, "tools[0]", "expected object, got int"),
+    ({"tools": [{"type": "function"}]}, "tools[0].function", "required"),
+    ({"tools": [{"type": "custom"}]}, "tools[0].custom", "required"),
+    ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name", "required"),
+    (
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]},
+        "tools[0].function.parameters",
+        "expected an object",
+    ),
+    ({"functions": [{"name": "f", "parameters": 1}]}, "functions[0].parameters", "expected an object, got '1'"),
+    ({"tool_choice": "maybe"}, "tool_choice", "expected 'auto', 'none', 'required' or an object, got 'maybe'"),
+    ({"tool_choice": {"type": "x"}}, "tool_choice.type", "expected 'function', 'custom' or 'allowed_tools', got 'x'"),
+    ({"tool_choice": {"type": "function"}}, "tool_choice.function", "required"),
+    ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.allowed_tools", "required"),
+    (
+        {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "x", "tools": []}}},
+        "tool_choice.allowed_tools.mode",
+        "expected 'auto' or 'required'",
+    ),
+    (
+        {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{}]}}},
+        "tool_choice.allowed_tools.tools[0].function",
+        "required",
+    ),
+    ({"function_call": "maybe"}, "function_call", "expected 'auto', 'none' or an object"),
+    ({"response_format": {"type": "xml"}}, "response_format.type", "expected 'text', 'json_object' or 'json_schema'"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "required"),
+    (
+        {"response_format": {"json_schema": {"schema": "x"}}},
+        "response_format.json_schema.schema",
+        "expected an object",
+    ),
+    ({"reasoning_effort": "huge"}, "reasoning_effort", "expected one of none, minimal, low"),
+    ({"reasoning": {"effort": "huge"}}, "reasoning.effort", "expected one of"),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "message"), BAD, ids=[f"{param}-{n}" for n, (_, param, _) in enumerate(BAD)]
+)
+def test_what_is_wrong_is_named(fields: dict[str, Any], param: str, message: str) -> None:
+    with pytest.raises(CallerError) as fault:
+        decode(**fields)
+
+    assert (fault.value.kind, fault.value.param) == (ErrorKind.INVALID_REQUEST, param)
+    assert fault.value.message.startswith(f"{param}: ")
+    assert message in fault.value.message
+
+
+def test_messages_are_required() -> None:
+    with pytest.raises(CallerError, match="messages: this field is required"):
+        DIALECT.decode_request(b'{"model":"m"}', PARAMS)
+
+
+# --- recordings: there and back
+
+RECORDED = [case for case in recorded_requests() if b'"messages"' in case.body]
+
+
+def meaning(body: dict[str, Any]) -> dict[str, Any]:
+    """What a request asks for, without the ways in which the same can be said."""
+    written = []
+    for one in body["messages"]:
+        content = one.get("content")
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+        texts = "".join(part["text"] for part in parts if part["type"] == "text")
+        media = [part[part["type"]] for part in parts if part["type"] != "text"]
+        media = [{"url": one} if isinstance(one, str) else one for one in media]
+        written.append(
+            (one["role"], texts, media, one.get("tool_calls") or [], one.get("tool_call_id"), one.get("name"))
+        )
+    fields = ("tools", "tool_choice", "temperature", "top_p", "reasoning_effort", "seed", "user", "metadata")
+    stop = body.get("stop")
+    wanted = dict(body.get("response_format") or {})
+    if "json_schema" in wanted:
+        wanted = {"type": "json_schema", "json_schema": {"name": "response", **wanted["json_schema"]}}
+    return {
+        "messages": written,
+        "limit": body.get("max_completion_tokens") or body.get("max_tokens"),
+        "stop": [stop] if isinstance(stop, str) else stop,
+        "format": wanted,
+        **{name: body.get(name) for name in fields},
+    }
+
+
+@pytest.mark.parametrize("case", RECORDED, ids=str)
+def test_a_recorded_request_keeps_its_meaning(case: Case) -> None:
+    before = json.loads(case.body)
+    if b'"file_url"' in case.body:
+        with pytest.raises(CallerError):
+            DIALECT.decode_request(case.body, PARAMS)
+        return
+    if before.get("n", 1) > 1:
+        with pytest.raises(CallerError):
+            OpenAIChat().encode_request(DIALECT.decode_request(case.body, PARAMS), target())
+        return
+    request = DIALECT.decode_request(case.body, PARAMS)
+    upstream = OpenAIChat().encode_request(
+        request, target(tool_call_ids="any", max_stop_sequences=16, cache_marks=True, empty_content="empty")
+    )
+
+    after = json.loads(upstream.body)
+    wanted, got = meaning(before), meaning(after)
+    if before.get("reasoning"):
+        wanted["reasoning_effort"] = before["reasoning"].get("effort")
+    foreign = [tool for tool in before.get("tools") or [] if tool["type"] not in ("function", "custom")]
+    if foreign:
+        wanted["tools"] = [tool for tool in before["tools"] if tool not in foreign] or None
+        assert any(entry.startswith("tools: ") for entry in upstream.dropped)
+    if not wanted["tools"]:
+        wanted["tool_choice"] = None
+        wanted["tools"] = None
+    assert got == wanted
+
+
+# --- noise
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "text", "name", "function"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+RICH: dict[str, Any] = {
+    "model": "m",
+    "stream": True,
+    "messages": [
+        {"role": "system", "content": "s"},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "t"}, {"type": "image_url", "image_url": {"url": "https://a"}}],
+        },
+        {
+            "role": "assistant",
+            "content": None,
+            "reasoning_details": [{"type": "reasoning.text", "text": "x", "index": 0}],
+            "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "a", "content": "r"},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+    "tool_choice": {"type": "function", "function": {"name": "f"}},
+    "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}},
+    "stop": ["x"],
+    "reasoning_effort": "low",
+    "logit_bias": {"1": 1},
+}
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path]
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in entries:
+        found += paths(inner, (*path, key))
+    return found
+
+
+PATHS = [path for path in paths(RICH) if path]
+
+
+@given(st.sampled_from(PATHS), VALUES)
+def test_any_value_anywhere_is_read_or_refused_by_name(path: tuple[Any, ...], value: Any) -> None:
+    body = json.loads(json.dumps(RICH))
+    place = body
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    try:
+        request = DIALECT.decode_request(json.dumps(body).encode(), PARAMS)
+        OpenAIChat().encode_request(request, target())
+    except CallerError as fault:
+        assert fault.message
+        return
+    assert request.messages
+
+
+@given(st.binary(max_size=40), st.integers(0, 400))
+def test_damaged_bytes_are_read_or_refused(noise: bytes, start: int) -> None:
+    whole = json.dumps(RICH).encode()
+    try:
+        DIALECT.decode_request(whole[:start] + noise + whole[start + len(noise) :], PARAMS)
+    except CallerError as fault:
+        assert fault.message
