@@ -3,7 +3,7 @@ from typing import Any
 
 import openai
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from proxy.dialects.base import StreamContext
 from proxy.dialects.openai_responses.stream import AFTER_OTHERS, HEARTBEAT, ResponsesEncoder
@@ -154,7 +154,6 @@ def test_events_that_come_one_by_one_make_the_same_bytes(case: Case) -> None:
     assert b"".join(encoder.encode([event]) for event in events) == encode(*events)
 
 
-@settings(max_examples=150)
 @given(event_lists())
 def test_any_grammatical_stream_is_written_by_the_rules(events: list[Event]) -> None:
     Grammar().check(encode(*events))
