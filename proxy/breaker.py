@@ -77,14 +77,14 @@ class Breakers:
     """The breakers of all targets, made when a target is first used."""
 
     def __init__(self, settings: BreakerSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._by_target: dict[Hashable, Breaker] = {}
 
     def of(self, target: Hashable) -> Breaker:
         """The breaker of `target`."""
         breaker = self._by_target.get(target)
         if breaker is None:
-            breaker = self._by_target[target] = Breaker(self._settings)
+            breaker = self._by_target[target] = Breaker(self.settings)
         return breaker
 
     def open_targets(self, now: float) -> list[Hashable]:

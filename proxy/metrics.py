@@ -11,14 +11,14 @@ a call costs no label look-up and every rate starts at zero.
 from collections.abc import Iterable
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
 
 from proxy import __version__
 from proxy.hub.events import Usage
 from proxy.record import CallRecord, Outcome
 
-prometheus_client.disable_created_metrics()
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _DOUBLING = tuple(0.01 * 2**n for n in range(18))
 _FIRST_TOKEN = (
@@ -151,6 +151,14 @@ class Metrics:
             registry=registry,
         )
         self.draining = Gauge("llm_proxy_draining", "1 while the proxy is stopping.", registry=registry)
+        self.reload_ok = Gauge(
+            "llm_proxy_config_last_reload_successful", "1 if the newest configuration is in use.", registry=registry
+        )
+        self.reload_time = Gauge(
+            "llm_proxy_config_last_reload_success_timestamp_seconds",
+            "Unix time of the newest configuration in use.",
+            registry=registry,
+        )
         self.upstream_connections = Gauge(
             "llm_proxy_upstream_connections", "Open upstream connections.", ("state",), registry=registry
         )
@@ -159,9 +167,8 @@ class Metrics:
 
     def expose(self, accept: str) -> tuple[bytes, str]:
         """The scrape answer and its content type, in OpenMetrics when `accept` names it."""
-        if "application/openmetrics-text" in accept:
-            return openmetrics.generate_latest(self.registry), openmetrics.CONTENT_TYPE_LATEST
-        return generate_latest(self.registry), prometheus_client.CONTENT_TYPE_LATEST
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
 
 
 class CallMetrics:

@@ -66,6 +66,7 @@ class CallRecord:
         "headers_sent",
         "heartbeats",
         "is_stream",
+        "joins",
         "kill",
         "last_event_s",
         "max_gap_s",
@@ -93,6 +94,8 @@ class CallRecord:
         self.model = ""
         """The upstream model that answered."""
         self.is_stream = False
+        self.joins = 0
+        """How often a second answer went on with one that was cut."""
         self.attempts = 0
         self.faults: list[tuple[str, ErrorKind]] = []
         """Provider and fault of each attempt that failed before its first content event, in order."""
@@ -129,17 +132,18 @@ class CallRecord:
         self.dropped: tuple[str, ...] = ()
         self.tap_failed = False
         self.kill: Callable[[], None] | None = None
-        """Ends the stream in its dialect on an operator's order; set while it streams."""
+        """Ends the call in its dialect on an operator's order; `None` once it is over."""
         self.end_drained: Callable[[], None] | None = None
         """The same because the proxy is stopping."""
 
-    def begin_attempt(self) -> None:
-        """Another upstream is asked: what an earlier one showed counts no more."""
+    def begin_attempt(self, *, is_joining: bool) -> None:
+        """Another upstream is asked. Unless it goes on with a begun stream, what an earlier one showed counts no more."""
         self.attempts += 1
         self.outcome = None
         self.error = None
         self.upstream_status = 0
         self.connect_s = self.headers_s = None
-        self.first_event_s = self.last_event_s = None
+        if not is_joining:
+            self.first_event_s = self.last_event_s = None
         self.usage = None
         self.dropped = ()

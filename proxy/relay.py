@@ -133,6 +133,8 @@ class Relay:
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
         self._schedule(now)
+        self._outer = record.kill, record.end_drained
+        """How the call is ended while it does not stream."""
         record.kill = self.kill
         record.end_drained = self.drain
 
@@ -392,7 +394,7 @@ class Relay:
 
     def _fill_record(self, outcome: Outcome) -> None:
         record, summary = self._record, self._summary
-        record.kill = record.end_drained = None
+        record.kill, record.end_drained = self._outer
         record.outcome = outcome
         record.usage = summary.usage
         record.end = summary.end

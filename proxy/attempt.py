@@ -1,0 +1,189 @@
+"""One attempt: from a request to an upstream that has answered 200, or to the error that says why not.
+
+Everything here happens before the first byte is written to the caller, so every fault is still an exception.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from proxy.credentials import upstream_headers
+from proxy.dialects.base import CallParams, Dialect, Envelope, Operation
+from proxy.hub.codec import StreamDecoder
+from proxy.hub.errors import ErrorKind, UpstreamError
+from proxy.hub.request import ChatRequest, Message, Role, TextPart
+from proxy.hub.whole import WholeDecoder
+from proxy.providers.base import NativeCall, UpstreamRequest
+from proxy.record import CallRecord
+from proxy.routing import ResolvedTarget
+from proxy.upstream import Exchange, UpstreamPool
+
+MAX_ERROR_BYTES = 1024 * 1024
+"""Of an upstream's error body; more is not read."""
+
+
+class Verbatim(msgspec.Struct, frozen=True):
+    """An upstream's own error answer, for a caller who speaks its API."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class RefusedByUpstream(UpstreamError):
+    """The upstream answered with an error status. `verbatim` is set when the caller may have its very bytes."""
+
+    verbatim: Verbatim | None = None
+
+
+class Call:
+    """What the caller asked, read as far as needed: the full request is decoded only for a target of another API."""
+
+    __slots__ = ("_chat", "body", "dialect", "envelope", "headers", "operation", "params")
+
+    def __init__(
+        self, dialect: Dialect, operation: Operation, body: bytes, params: CallParams, envelope: Envelope
+    ) -> None:
+        self.dialect = dialect
+        self.operation = operation
+        self.body = body
+        self.params = params
+        self.envelope = envelope
+        self._chat: ChatRequest | None = None
+
+    @property
+    def chat(self) -> ChatRequest:
+        """The request in canonical form. Raises CallerError for what the dialect does not allow."""
+        if self._chat is None:
+            self._chat = self.dialect.decode_request(self.body, self.params)
+        return self._chat
+
+    def is_native(self, target: ResolvedTarget) -> bool:
+        """Whether caller and target speak the same API, so that bytes pass untouched."""
+        return target.provider.native_dialect == self.dialect.name
+
+
+MAX_WHOLE_BYTES = 64 * 1024 * 1024
+"""Of a whole (not streamed) upstream answer."""
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """An upstream that has answered 200 and waits to push its body."""
+
+    exchange: Exchange
+    target: ResolvedTarget
+    request: UpstreamRequest
+    is_native: bool
+
+    @property
+    def media_type(self) -> str:
+        """Of the body, lower-case, without parameters; empty when none was named."""
+        return self.exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body is one JSON answer, whatever was asked for."""
+        return (
+            self.media_type == "application/json" and self.media_type not in self.target.provider.stream_content_types
+        )
+
+    def decoder(self) -> StreamDecoder:
+        """The reader of this body."""
+        provider, target = self.target.provider, self.target.target
+        if self.is_whole:
+            return WholeDecoder(lambda body: provider.decode_completion(body, target), MAX_WHOLE_BYTES)
+        return provider.decoder(target)
+
+
+class Asking(msgspec.Struct, frozen=True):
+    """How an attempt differs from the plain request."""
+
+    inject_usage: bool = False
+    """Ask for usage in the stream although the caller did not."""
+    joins: bool = False
+    """The answer goes on with one that the caller has a part of: it is decoded, never passed through."""
+    prefill: str | None = None
+    """The text that the answer is to begin with."""
+
+
+def build_request(call: Call, target: ResolvedTarget, asking: Asking) -> UpstreamRequest:
+    """The request for `target`. Raises CallerError for what must not be lost and cannot be carried."""
+    if asking.prefill is not None:
+        beginning = Message(Role.ASSISTANT, (TextPart(asking.prefill),))
+        chat = msgspec.structs.replace(call.chat, messages=(*call.chat.messages, beginning))
+        return target.provider.encode_request(chat, target.target)
+    if not call.is_native(target):
+        return target.provider.encode_request(call.chat, target.target)
+    native = NativeCall(
+        body=call.body,
+        stream=call.envelope.stream,
+        operation=call.operation.value,
+        path=call.params.path,
+        query=call.params.query,
+        headers=call.params.headers,
+        inject_usage=asking.inject_usage,
+    )
+    return target.provider.splice_request(native, target.target)
+
+
+async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record: CallRecord, asking: Asking) -> Opened:
+    """One target, asked once. Raises UpstreamError for whatever is no 200."""
+    record.provider = target.target.provider
+    record.model = target.target.model
+    request = build_request(call, target, asking)
+    is_native = call.is_native(target) and asking.prefill is None
+    headers = upstream_headers(target, request.headers, call.params.headers, call.params.query, is_native=is_native)
+    timeouts = target.timeouts
+    # A whole answer has its headers only when it is complete: then the total deadline is the one that means something.
+    answers_whole = is_native and not call.envelope.stream
+    exchange = await pool.send(
+        target.endpoint,
+        request.method,
+        request.path,
+        headers,
+        request.body,
+        connect_timeout_s=timeouts.connect_s,
+        headers_timeout_s=timeouts.total_s if answers_whole else timeouts.headers_s,
+    )
+    record.upstream_status = exchange.status
+    record.connect_s = exchange.connect_s
+    record.headers_s = exchange.headers_s
+    record.dropped = request.dropped
+    if exchange.status == 200:
+        return Opened(exchange, target, request, is_native)
+    raise await _read_refusal(exchange, target, is_native=is_native)
+
+
+async def _read_refusal(exchange: Exchange, target: ResolvedTarget, *, is_native: bool) -> UpstreamError:
+    status = exchange.status
+    if status < 400:
+        exchange.abort()
+        what = "redirected, which is not followed" if 300 <= status < 400 else f"answered {status} instead of 200"
+        return UpstreamError(ErrorKind.UPSTREAM_FAILED, f"The provider {what}.", status=status, code="bad_status")
+    try:
+        body = await exchange.read_whole(MAX_ERROR_BYTES)
+    except UpstreamError:
+        body = b""
+    error = target.provider.decode_error(status, exchange.headers, body)
+    refused = RefusedByUpstream(
+        error.kind,
+        error.message,
+        status=status,
+        param=error.param,
+        code=error.code,
+        retry_after_s=error.retry_after_s,
+        headers=error.headers,
+    )
+    key = target.credential_value()
+    if names_credential(error.message, key) or names_credential(body.decode("utf-8", "replace"), key):
+        refused.message = "The provider refused the proxy's credential."
+    elif is_native and body:
+        refused.verbatim = Verbatim(status, exchange.headers, body)
+    return refused
+
+
+def names_credential(text: str, key: str | None) -> bool:
+    """Whether `text` shows a part of the configured key; vendors quote it masked, with its beginning and end."""
+    if key is None or len(key) < 12:
+        return key is not None and key in text
+    return key[:10] in text or key[-4:] in text

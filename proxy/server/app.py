@@ -1,0 +1,213 @@
+"""A running proxy: built from a configuration, listening, and stopped without cutting streams.
+
+running = await start(config)        # listens; `running.port`
+await running.drain()                # not ready, lame duck, stop listening, wait, end the rest in-dialect
+await running.stop()                 # everything closed; at once when nothing was drained
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_server import Server
+
+from proxy.auth import Authenticator
+from proxy.breaker import Breakers, BreakerSettings
+from proxy.config import Config
+from proxy.dialects import DIALECTS
+from proxy.failover import RetrySettings
+from proxy.metrics import CallMetrics, Metrics
+from proxy.routing import Router
+from proxy.server import passthrough
+from proxy.server.embedded import Embedded
+from proxy.server.gateway import Gateway, Snapshot
+from proxy.server.protocol import CallerProtocol
+from proxy.server.routes import add_routes
+from proxy.upstream import UpstreamPool
+
+_LOG = logging.getLogger("proxy.server")
+
+RequestHandlerFunction = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
+
+KEEPALIVE_S = 75.0
+"""Idle time of a caller's connection: longer than the 60 s of common load balancers, which must close first."""
+BACKLOG = 2048
+LAG_INTERVAL_S = 0.5
+_REACHABLE: dict[str, str] = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+ENDING_S = 2.0
+"""Time for the last frames of drained streams to leave."""
+
+
+class ProxyServer(Server):
+    """aiohttp's low-level server with our connection class. No `Application`: its routing and hooks cost every call."""
+
+    def __init__(self, handler: RequestHandlerFunction, *, header_timeout_s: float, max_header_bytes: int) -> None:
+        super().__init__(
+            handler,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=KEEPALIVE_S,
+            max_line_size=max_header_bytes,
+            max_field_size=max_header_bytes,
+            logger=_LOG,
+        )
+        self._header_timeout_s = header_timeout_s
+
+    def __call__(self) -> CallerProtocol:
+        return CallerProtocol(self, loop=self._loop, header_timeout_s=self._header_timeout_s, **self._kwargs)
+
+
+def build_snapshot(config: Config, metrics: Metrics, earlier: Snapshot | None = None) -> Snapshot:
+    """Everything that follows from `config`. Breakers outlive a reload that leaves them as they are set.
+
+    Raises ConfigError.
+    """
+    settings = msgspec.convert(config.breaker, BreakerSettings, from_attributes=True)
+    breakers = earlier.breakers if earlier is not None and earlier.breakers.settings == settings else Breakers(settings)
+    return Snapshot(
+        config=config,
+        router=Router(config),
+        auth=Authenticator(config),
+        metrics=CallMetrics(
+            metrics,
+            dialects=[*DIALECTS, passthrough.LABEL],
+            providers=[provider.name for provider in config.providers],
+            models=[model.name for model in config.models],
+        ),
+        breakers=breakers,
+        retry=msgspec.convert(config.retry, RetrySettings, from_attributes=True),
+    )
+
+
+class Running:
+    """A proxy that listens. Made by `start`."""
+
+    def __init__(self, gateway: Gateway, demo: Embedded, resources: contextlib.AsyncExitStack) -> None:
+        self.gateway = gateway
+        self.demo = demo
+        self._resources = resources
+        self._servers: list[tuple[Server, asyncio.Server]] = []
+        self._lag_timer: asyncio.TimerHandle | None = None
+        self._measure_lag(gateway.loop.time())
+
+    @property
+    def port(self) -> int:
+        """The main port really bound."""
+        return int(self._servers[0][1].sockets[0].getsockname()[1])
+
+    @property
+    def admin_port(self) -> int | None:
+        """The admin listener's port, when there is one."""
+        return int(self._servers[1][1].sockets[0].getsockname()[1]) if len(self._servers) > 1 else None
+
+    @property
+    def url(self) -> str:
+        """Of the main port, as a caller on this machine writes it."""
+        return self._url(0)
+
+    @property
+    def admin_url(self) -> str:
+        """Where the admin routes are."""
+        return self._url(1) if len(self._servers) > 1 else self._url(0)
+
+    def _url(self, index: int) -> str:
+        address = self._servers[index][1].sockets[0].getsockname()
+        host, port = str(address[0]), int(address[1])
+        host = _REACHABLE.get(host, host)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def listen(self, server: Server, host: str, port: int, *, reuse_port: bool = False) -> None:
+        """Add a listener. Raises OSError when the address cannot be bound."""
+        listener = await self.gateway.loop.create_server(
+            server, host, port, backlog=BACKLOG, reuse_port=reuse_port or None, family=_family(host)
+        )
+        self._servers.append((server, listener))
+
+    def replace(self, config: Config) -> None:
+        """Serve new calls by `config`. Raises ConfigError, and then nothing has changed."""
+        gateway = self.gateway
+        gateway.snapshot = build_snapshot(self.demo.fill(config), gateway.metrics, gateway.snapshot)
+
+    async def drain(self) -> None:
+        """Stop without cutting: see the module. Returns when no call is left."""
+        gateway = self.gateway
+        settings = gateway.snapshot.config.drain
+        gateway.is_draining = True
+        gateway.metrics.draining.set(1)
+        _LOG.info("draining", extra={"live_calls": len(gateway.live), "lame_duck_s": settings.lame_duck_s})
+        if settings.lame_duck_s:
+            await asyncio.sleep(settings.lame_duck_s)
+        self.stop_listening()
+        if not await gateway.wait_idle(settings.deadline_s):
+            _LOG.warning("drain deadline passed", extra={"live_calls": len(gateway.live)})
+            await self.end_now()
+
+    async def end_now(self) -> None:
+        """End every live stream in its dialect, without waiting for answers."""
+        self.stop_listening()
+        self.gateway.end_all()
+        await self.gateway.wait_idle(ENDING_S)
+
+    def stop_listening(self) -> None:
+        """Close the listeners; connections stay. The admin listener answers until `stop`."""
+        for _server, listener in self._servers[:1]:
+            listener.close()
+
+    async def stop(self) -> None:
+        """Close everything. Calls still in progress end with their connection."""
+        if self._lag_timer is not None:
+            self._lag_timer.cancel()
+        for server, listener in self._servers:
+            listener.close()
+            server.pre_shutdown()
+        for server, _listener in self._servers:
+            await server.shutdown(0)
+        await self._resources.aclose()
+
+    def _measure_lag(self, due: float) -> None:
+        loop = self.gateway.loop
+        now = loop.time()
+        self.gateway.metrics.loop_lag.observe(max(now - due, 0))
+        self._lag_timer = loop.call_at(now + LAG_INTERVAL_S, self._measure_lag, now + LAG_INTERVAL_S)
+
+
+async def start(config: Config, *, reuse_port: bool = False) -> Running:
+    """A proxy that listens on the configured addresses. Raises ConfigError, or OSError when an address is taken."""
+    async with contextlib.AsyncExitStack() as resources:
+        demo = await Embedded.start(config, resources)
+        metrics = Metrics()
+        pool = UpstreamPool()
+        resources.push_async_callback(pool.close)
+        gateway = Gateway(build_snapshot(demo.fill(config), metrics), pool, metrics)
+        add_routes(gateway, has_admin_listener=config.admin is not None)
+        running = Running(gateway, demo, resources.pop_all())
+    try:
+        limits = config.limits
+        main = ProxyServer(
+            gateway.handle, header_timeout_s=limits.header_timeout_s, max_header_bytes=limits.max_header_bytes
+        )
+        await running.listen(main, *split_address(config.listen), reuse_port=reuse_port)
+        if config.admin is not None:
+            admin = ProxyServer(gateway.handle_admin, header_timeout_s=limits.header_timeout_s, max_header_bytes=8190)
+            await running.listen(admin, *split_address(config.admin.listen))
+    except BaseException:
+        await running.stop()
+        raise
+    return running
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`, `[IPv6]:PORT` or `:PORT` (all addresses)."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_UNSPEC

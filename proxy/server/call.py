@@ -1,0 +1,178 @@
+"""What every call has, whatever it asks for: a record, an answer to every fault, and an end that is observed once."""
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Mapping
+from functools import partial
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from proxy.attempt import RefusedByUpstream
+from proxy.dialects.base import CallParams, Dialect
+from proxy.hub.errors import ErrorKind, ProxyError, UpstreamError
+from proxy.logs import log_access
+from proxy.record import CallRecord, Outcome
+from proxy.server.answers import SERVER_NAME, error_answer, passed_headers
+from proxy.server.gateway import Gateway, lower_headers
+
+_LOG = logging.getLogger("proxy.server")
+
+STOPPED_OUTCOME = {ErrorKind.KILLED: Outcome.KILLED, ErrorKind.DRAINED: Outcome.DRAINED}
+
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+MAX_DROPPED_CHARACTERS = 2000
+
+
+class CallHandler:
+    """One call, from its request to its record. Subclasses answer it in `answer`."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        request: BaseRequest,
+        dialect: Dialect,
+        values: Mapping[str, str],
+        label: str | None = None,
+    ) -> None:
+        """`label`: what metrics and logs call it, where that is not the dialect's name."""
+        self.gateway = gateway
+        self.snapshot = gateway.snapshot
+        self.request = request
+        self.dialect = dialect
+        headers = lower_headers(request)
+        self.params = CallParams(values, request.query, headers)
+        asked_id = headers.get("x-request-id", "")
+        request_id = asked_id if _SANE_REQUEST_ID.fullmatch(asked_id) else f"req_{secrets.token_hex(12)}"
+        self.record = CallRecord(request_id, label or dialect.name, gateway.loop.time())
+        self.stream_id = secrets.token_hex(12)
+        self._stopped: ErrorKind | None = None
+
+    async def answer(self) -> web.StreamResponse:
+        """The response. Raises ProxyError for what is to be answered in the caller's dialect."""
+        raise NotImplementedError
+
+    async def answer_stopped(self, error: UpstreamError) -> web.StreamResponse:
+        """The response to a call that the operator ended while it did not stream."""
+        return self._error_answer(error)
+
+    async def serve(self) -> web.StreamResponse:
+        """The response; its record is observed and logged whatever happens."""
+        record = self.record
+        self.snapshot.metrics.begin(record.dialect)
+        self.gateway.live[self.stream_id] = record
+        task = asyncio.current_task()
+        assert task is not None
+        record.kill = partial(self._stop, task, ErrorKind.KILLED)
+        record.end_drained = partial(self._stop, task, ErrorKind.DRAINED)
+        try:
+            response = await self.answer()
+            record.status = response.status
+            return response
+        except ProxyError as error:
+            response = self._error_answer(error)
+            record.status = response.status
+            return response
+        except asyncio.CancelledError:
+            if self._stopped is None:
+                if record.outcome is None:
+                    record.outcome = Outcome.CALLER_LEFT_BEFORE_FIRST
+                raise
+            task.uncancel()
+            record.outcome = STOPPED_OUTCOME[self._stopped]
+            response = await self.answer_stopped(
+                UpstreamError(self._stopped, "The proxy ended this call; try again.", retry_after_s=1)
+            )
+            record.status = response.status
+            return response
+        except Exception:
+            _LOG.exception("unhandled fault in a call", extra={"request_id": record.request_id})
+            record.outcome = Outcome.INTERNAL_ERROR
+            response = self._error_answer(ProxyError(ErrorKind.INTERNAL, "The proxy failed on this request."))
+            record.status = response.status
+            return response
+        finally:
+            del self.gateway.live[self.stream_id]
+            record.kill = record.end_drained = None
+            record.duration_s = self.gateway.loop.time() - record.started_at
+            self.snapshot.metrics.observe(record)
+            log_access(record)
+
+    def _stop(self, task: asyncio.Task[object], kind: ErrorKind) -> None:
+        """End a call that does not stream at the moment: it connects, waits for headers, or between two attempts."""
+        if self._stopped is None:
+            self._stopped = kind
+            task.cancel()
+
+    def headers(self, upstream_headers: Mapping[str, str]) -> dict[str, str]:
+        """The response headers of an answer from upstream."""
+        record = self.record
+        headers = {
+            **passed_headers(upstream_headers),
+            "x-request-id": record.request_id,
+            "x-proxy-provider": record.provider,
+            "x-proxy-model": header_text(record.model),
+            "x-proxy-attempts": str(record.attempts),
+            "x-proxy-stream": self.stream_id,
+        }
+        if self.dialect.request_id_header != "x-request-id":
+            headers[self.dialect.request_id_header] = record.request_id
+        if record.dropped:
+            headers["x-proxy-dropped"] = header_text(", ".join(record.dropped)[:MAX_DROPPED_CHARACTERS])
+        return headers
+
+    def _error_answer(self, error: ProxyError) -> web.StreamResponse:
+        record = self.record
+        record.error = error.kind
+        if record.outcome is None:
+            record.outcome = outcome_of(error)
+        if isinstance(error, RefusedByUpstream) and error.verbatim is not None:
+            verbatim = error.verbatim
+            headers = {
+                **passed_headers(verbatim.headers),
+                "Content-Type": verbatim.headers.get("content-type", "application/json"),
+                "Server": SERVER_NAME,
+                **self.proxy_headers(),
+            }
+            return web.Response(status=verbatim.status, body=verbatim.body, headers=headers)
+        response = error_answer(error, self.dialect, record.request_id, self.proxy_headers())
+        if error.kind in (ErrorKind.REQUEST_TIMEOUT, ErrorKind.TOO_LARGE):
+            response.force_close()
+        return response
+
+    def proxy_headers(self) -> dict[str, str]:
+        record = self.record
+        headers = {"x-request-id": record.request_id}
+        if record.attempts:
+            headers["x-proxy-provider"] = record.provider
+            headers["x-proxy-model"] = header_text(record.model)
+            headers["x-proxy-attempts"] = str(record.attempts)
+        return headers
+
+
+def header_text(text: str) -> str:
+    """`text` as a header value: printable ASCII, anything else as a question mark."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text)
+
+
+def outcome_of(error: ProxyError) -> Outcome:
+    """The outcome of a call that ended with `error` before its stream began."""
+    if not isinstance(error, UpstreamError):
+        return Outcome.INTERNAL_ERROR if error.kind is ErrorKind.INTERNAL else Outcome.REFUSED
+    if 400 <= error.status < 500:
+        return Outcome.REJECTED
+    if error.status:
+        return Outcome.UPSTREAM_FAILED
+    match error.kind:
+        case ErrorKind.UNREACHABLE:
+            return Outcome.UPSTREAM_FAILED if error.code in ("reset", "closed") else Outcome.CONNECT_FAILED
+        case ErrorKind.TIMEOUT:
+            return Outcome.HEADERS_TIMEOUT
+        case ErrorKind.PROTOCOL:
+            return Outcome.PROTOCOL_ERROR
+        case ErrorKind.CUT:
+            return Outcome.CUT
+        case _:
+            return Outcome.UPSTREAM_FAILED

@@ -1,0 +1,159 @@
+"""What all calls of one process share, and the entry of every request: `Gateway.handle`.
+
+A `Snapshot` is everything that follows from one loaded configuration. It is immutable; a reload builds a new one and
+swaps the reference, and calls that run keep the snapshot that they began with.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from proxy.auth import Authenticator
+from proxy.breaker import Breaker, Breakers
+from proxy.config import Config
+from proxy.dialects import DIALECTS
+from proxy.dialects.base import Dialect
+from proxy.failover import Candidate, Plan, RetrySettings
+from proxy.hub.errors import CallerError, ErrorKind
+from proxy.metrics import CallMetrics, Metrics
+from proxy.record import CallRecord
+from proxy.routing import ResolvedTarget, Router
+from proxy.server.answers import error_answer
+from proxy.server.dispatch import Dispatcher
+from proxy.upstream import UpstreamPool
+
+_DIALECT_OF_PREFIX = (
+    ("/v1/messages", "anthropic"),
+    ("/anthropic", "anthropic"),
+    ("/v1beta", "gemini"),
+    ("/gemini", "gemini"),
+    ("/chat", "canonical"),
+)
+"""In which dialect a path that is no route is refused; any other path in OpenAI's."""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What follows from one configuration."""
+
+    config: Config
+    router: Router
+    auth: Authenticator
+    metrics: CallMetrics
+    breakers: Breakers
+    retry: RetrySettings
+
+
+class Gateway:
+    """Owns what outlives a call: the pool, the metrics, and the register of live calls."""
+
+    def __init__(self, snapshot: Snapshot, pool: UpstreamPool, metrics: Metrics) -> None:
+        self.snapshot = snapshot
+        self.pool = pool
+        self.metrics = metrics
+        self.dispatcher = Dispatcher()
+        """Routes of the main port; filled by `server.routes` before the first request."""
+        self.admin_dispatcher = Dispatcher()
+        self.live: dict[str, CallRecord] = {}
+        """Calls in progress by stream id."""
+        self.is_draining = False
+        self.loop = asyncio.get_running_loop()
+
+    async def handle(self, request: BaseRequest) -> web.StreamResponse:
+        """Answer one request. The host part of an absolute URI is ignored: the path alone decides."""
+        refusal = refuse_framing(request)
+        if refusal is not None:
+            return self.refuse(request, refusal)
+        found = self.dispatcher.find(request.method, request.rel_url.raw_path)
+        if not isinstance(found, frozenset):
+            handler, values = found
+            response = await handler(request, values)
+        else:
+            response = self.refuse(request, self._no_route(request, found))
+        if self.is_draining:
+            response.force_close()
+        return response
+
+    async def handle_admin(self, request: BaseRequest) -> web.StreamResponse:
+        """Answer one request of the admin listener."""
+        found = self.admin_dispatcher.find(request.method, request.rel_url.raw_path)
+        if isinstance(found, frozenset):
+            return self.refuse(request, self._no_route(request, found))
+        handler, values = found
+        return await handler(request, values)
+
+    def plan(self, snapshot: Snapshot, targets: tuple[ResolvedTarget, ...]) -> tuple[Plan, list[Breaker]]:
+        """The attempts of one call, and the breakers of its targets in their order."""
+        breakers = [snapshot.breakers.of((target.target.provider, target.target.model)) for target in targets]
+        candidates = [
+            Candidate(breaker, target.context_tokens) for breaker, target in zip(breakers, targets, strict=True)
+        ]
+        return Plan(candidates, snapshot.retry, random.random), breakers
+
+    async def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until no call is in progress; false when `timeout_s` passed first."""
+        deadline = self.loop.time() + timeout_s
+        while self.live:
+            left = deadline - self.loop.time()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(left, 0.05))
+        return True
+
+    def end_all(self) -> None:
+        """End every live stream in its dialect, as drained."""
+        for record in list(self.live.values()):
+            if record.end_drained is not None:
+                record.end_drained()
+
+    def refresh_gauges(self) -> None:
+        """Bring those gauges up to date that nobody sets when they change."""
+        opened, idle = self.pool.open_count, self.pool.idle_count
+        self.metrics.upstream_connections.labels("busy").set(opened - idle)
+        self.metrics.upstream_connections.labels("idle").set(idle)
+
+    def _no_route(self, request: BaseRequest, allowed: frozenset[str]) -> CallerError:
+        if not allowed:
+            return CallerError(ErrorKind.NOT_FOUND, f"There is no route {request.path[:200]!r} here.", code="no_route")
+        methods = ", ".join(sorted(allowed))
+        return CallerError(
+            ErrorKind.METHOD_NOT_ALLOWED,
+            f"{request.method[:20]!r} is not allowed here; use {methods}.",
+            headers={"allow": methods},
+        )
+
+    def refuse(self, request: BaseRequest, error: CallerError) -> web.StreamResponse:
+        """`error` in the dialect that the path suggests, for requests that reached no handler."""
+        response = error_answer(error, dialect_of_path(request.path), "none")
+        if error.kind is not ErrorKind.NOT_FOUND:
+            response.force_close()
+        return response
+
+
+def refuse_framing(request: BaseRequest) -> CallerError | None:
+    """What aiohttp's parser accepts and we do not: transfer codings other than chunked alone, and any on HTTP/1.0."""
+    coding = request.headers.get("Transfer-Encoding")
+    if coding is None:
+        return None
+    if coding.strip().lower() != "chunked" or request.version < (1, 1):
+        return CallerError(ErrorKind.INVALID_REQUEST, "Only 'Transfer-Encoding: chunked' on HTTP/1.1 is accepted.")
+    return None
+
+
+def dialect_of_path(path: str) -> Dialect:
+    """The dialect that a caller of `path` most likely speaks."""
+    for prefix, name in _DIALECT_OF_PREFIX:
+        if path.startswith(prefix) and name in DIALECTS:
+            return DIALECTS[name]
+    return DIALECTS["openai_chat"]
+
+
+def lower_headers(request: BaseRequest) -> Mapping[str, str]:
+    """The request's headers by lower-case name; of repeated ones the first, as the header's reader expects."""
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name.lower(), value)
+    return headers

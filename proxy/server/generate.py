@@ -1,0 +1,245 @@
+"""The handler of a generation: from the caller's request to its stream, its whole answer, or its error.
+
+    authenticate -> read body -> envelope -> route -> admit -> open upstream -> relay -> observe
+
+One `Generation` per call. Until the response's status is out, every fault is an exception and becomes an error answer
+in the caller's dialect; afterwards faults are the relay's.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from proxy.attempt import MAX_WHOLE_BYTES, Asking, Call, Opened, attempt
+from proxy.breaker import Breaker
+from proxy.config import OnCut, UsageMode
+from proxy.dialects.base import CountsTokens, Dialect, Operation, Route, StreamContext
+from proxy.failover import REQUEST_FAULTS
+from proxy.hub.completion import Completion
+from proxy.hub.errors import CallerError, ErrorKind, UpstreamError, UpstreamProtocolError
+from proxy.hub.estimate import estimate_input_tokens
+from proxy.hub.transcode import Collect
+from proxy.record import Outcome
+from proxy.routing import ResolvedTarget
+from proxy.server.answers import SERVER_NAME, json_answer
+from proxy.server.body import read_body
+from proxy.server.call import CallHandler
+from proxy.server.gateway import Gateway
+from proxy.server.session import Session, failure, follow
+from proxy.server.stream import NoSink
+
+
+async def generate(
+    gateway: Gateway, request: BaseRequest, dialect: Dialect, route: Route, values: Mapping[str, str]
+) -> web.StreamResponse:
+    """Answer one generation request."""
+    return await Generation(gateway, request, dialect, route, values).serve()
+
+
+class Generation(CallHandler):
+    """One generation."""
+
+    def __init__(
+        self, gateway: Gateway, request: BaseRequest, dialect: Dialect, route: Route, values: Mapping[str, str]
+    ) -> None:
+        super().__init__(gateway, request, dialect, values)
+        self.route = route
+        self.session = Session(
+            request,
+            dialect,
+            self.record,
+            holds_cuts=self.snapshot.config.on_cut is not OnCut.ERROR,
+            heartbeat_s=self.snapshot.config.heartbeat_s,
+            loop=gateway.loop,
+        )
+
+    async def answer_stopped(self, error: UpstreamError) -> web.StreamResponse:
+        if not self.session.is_begun:
+            return await super().answer_stopped(error)
+        self.session.give_up(error)
+        return await self._finish_stream()
+
+    async def answer(self) -> web.StreamResponse:
+        snapshot, record = self.snapshot, self.record
+        limits = snapshot.config.limits
+        caller = snapshot.auth.authenticate(self.params.headers, self.params.query)
+        record.caller = caller.name
+        body = await read_body(self.request, max_bytes=limits.max_body_bytes, timeout_s=limits.body_timeout_s)
+        envelope = self.dialect.envelope(body, self.params)
+        resolved = snapshot.router.resolve(envelope.model or snapshot.config.default_model, caller)
+        record.alias = resolved.alias
+        targets = resolved.targets_for(self.dialect.name)
+        record.is_stream = envelope.stream
+        if len(self.gateway.live) > limits.max_streams:
+            raise CallerError(ErrorKind.OVERLOADED, "Too many streams are open; try again.", retry_after_s=1)
+        call = Call(self.dialect, self.route.operation, body, self.params, envelope)
+        if call.operation is Operation.COUNT_TOKENS and not call.is_native(targets[0]):
+            return self._estimate(call)
+        return await self._ask(call, targets)
+
+    async def _ask(self, call: Call, targets: tuple[ResolvedTarget, ...]) -> web.StreamResponse:
+        """Ask one target after the other until an answer has ended, or nobody is left to ask."""
+        loop, session = self.gateway.loop, self.session
+        plan, breakers = self.gateway.plan(self.snapshot, targets)
+        fault: UpstreamError | None = None
+        broken: tuple[UpstreamError, Outcome | None] | None = None
+        """The fault that broke an answer of which the caller has a part: the one that matters to it."""
+        while (step := plan.next(loop.time())) is not None:
+            if step.wait_s:
+                await asyncio.sleep(step.wait_s)
+            breaker = breakers[step.index]
+            try:
+                response = await self._attempt(call, targets[step.index])
+            except UpstreamError as error:
+                self.record.faults.append((self.record.provider, error.kind))
+                plan.fail(step.index, error, loop.time())
+                fault = error
+                if session.is_begun:
+                    broken = broken or (error, self.record.outcome)
+                    if not session.can_join:
+                        break
+            except BaseException:
+                breaker.release()
+                raise
+            else:
+                self._judge(breaker)
+                return response
+        if broken is not None:
+            session.give_up(broken[0])
+            self.record.outcome = broken[1]
+            return await self._finish_stream()
+        assert fault is not None
+        raise fault
+
+    async def _attempt(self, call: Call, target: ResolvedTarget) -> web.StreamResponse:
+        """Ask `target`. Raises UpstreamError when it failed and the caller was not told."""
+        prefill = self._prefill_for(target)
+        if prefill is not None:
+            try:
+                return await self._attempt_once(call, target, prefill)
+            except UpstreamError as refusal:
+                if refusal.kind not in REQUEST_FAULTS:
+                    raise
+                # The target takes no prefill after all: that is no fault of the answer, ask it from the beginning.
+        return await self._attempt_once(call, target, None)
+
+    async def _attempt_once(self, call: Call, target: ResolvedTarget, prefill: str | None) -> web.StreamResponse:
+        record = self.record
+        record.begin_attempt(is_joining=self.session.is_begun)
+        inject_usage = self.snapshot.config.usage is UsageMode.INJECT
+        opened = await attempt(
+            call,
+            target,
+            self.gateway.pool,
+            record,
+            Asking(inject_usage=inject_usage, joins=self.session.is_begun, prefill=prefill),
+        )
+        try:
+            if call.operation is Operation.COUNT_TOKENS:
+                return await self._relay_whole(opened)
+            return await self._answer(call, opened, is_prefilled=prefill is not None)
+        except BaseException:
+            opened.exchange.abort()
+            raise
+
+    def _prefill_for(self, target: ResolvedTarget) -> str | None:
+        """The delivered text to begin the next answer with, where policy, target and text allow it."""
+        delivered = self.session.delivered
+        if not self.session.is_begun or self.snapshot.config.on_cut is not OnCut.CONTINUE or not target.prefill:
+            return None
+        text = delivered.text.rstrip()
+        return text if text and delivered.is_text_only else None
+
+    def _judge(self, breaker: Breaker) -> None:
+        """What the end of a stream that had begun says of its target."""
+        match self.record.outcome:
+            case Outcome.CUT | Outcome.IDLE_TIMEOUT | Outcome.PROTOCOL_ERROR | Outcome.ERROR_EVENT:
+                breaker.fail(self.gateway.loop.time())
+            case Outcome.COMPLETED:
+                breaker.succeed()
+            case _:
+                breaker.release()
+
+    # --- answers
+
+    async def _answer(self, call: Call, opened: Opened, *, is_prefilled: bool) -> web.StreamResponse:
+        if opened.media_type == "text/html":
+            raise UpstreamProtocolError("The provider answered with a web page.")
+        context = self._context(call, is_native=opened.is_native)
+        if call.envelope.stream:
+            self.record.status = 200
+            headers = {**self.headers(opened.exchange.headers), **self.dialect.stream_headers, "Server": SERVER_NAME}
+            await self.session.run(call, opened, context, headers, is_prefilled=is_prefilled)
+            return await self._finish_stream()
+        if opened.is_native and (opened.is_whole or not opened.media_type):
+            return await self._relay_whole(opened)
+        completion = await self._collect(opened)
+        return json_answer(
+            self.dialect.encode_completion(completion, context), headers=self.headers(opened.exchange.headers)
+        )
+
+    async def _finish_stream(self) -> web.StreamResponse:
+        await self.session.finish(self.snapshot.config.timeouts.caller_stall_s)
+        assert self.session.response is not None
+        return self.session.response
+
+    async def _relay_whole(self, opened: Opened) -> web.StreamResponse:
+        """The upstream's own JSON, byte for byte; usage is read from it if it can be."""
+        record = self.record
+        body = await self._read_whole(opened)
+        record.outcome = Outcome.COMPLETED
+        record.bytes_down = len(body)
+        try:
+            completion = opened.target.provider.decode_completion(body, opened.target.target)
+        except UpstreamError:
+            record.tap_failed = True
+        else:
+            record.usage, record.end = completion.usage, completion.end
+        media_type = opened.exchange.headers.get("content-type", "application/json")
+        return web.Response(
+            body=body,
+            headers={**self.headers(opened.exchange.headers), "Content-Type": media_type, "Server": SERVER_NAME},
+        )
+
+    async def _read_whole(self, opened: Opened) -> bytes:
+        left_s = opened.target.timeouts.total_s - (self.gateway.loop.time() - self.record.started_at)
+        try:
+            async with asyncio.timeout(left_s):
+                body = await opened.exchange.read_whole(MAX_WHOLE_BYTES)
+        except TimeoutError as late:
+            self.record.outcome = Outcome.TOTAL_TIMEOUT
+            raise UpstreamError(ErrorKind.TIMEOUT, "The provider's answer took too long.") from late
+        self.record.bytes_up = len(body)
+        return body
+
+    async def _collect(self, opened: Opened) -> Completion:
+        """The upstream's answer, streamed or whole, folded into a whole one."""
+        collect = Collect(opened.decoder(), MAX_WHOLE_BYTES)
+        relay = self.session.relay(collect, opened, NoSink(), is_exact=False)
+        await follow(relay, opened.exchange, self.request)
+        if collect.summary.end is None:
+            raise failure(relay)
+        return collect.completion()
+
+    def _estimate(self, call: Call) -> web.StreamResponse:
+        """A token count by our own rough rule, and said to be one: the target's API cannot count."""
+        assert isinstance(self.dialect, CountsTokens)
+        self.record.outcome = Outcome.COMPLETED
+        count = estimate_input_tokens(call.chat)
+        headers = {**self.proxy_headers(), "x-proxy-estimate": "true"}
+        return json_answer(self.dialect.encode_token_count(count), headers=headers)
+
+    # --- parts
+
+    def _context(self, call: Call, *, is_native: bool) -> StreamContext:
+        return StreamContext(
+            id=self.stream_id,
+            model=self.record.model,
+            created=int(time.time()),
+            include_usage=call.envelope.include_usage,
+            variant=call.envelope.variant,
+            response_format=None if is_native else call.chat.response_format,
+        )

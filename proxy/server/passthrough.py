@@ -1,0 +1,134 @@
+"""`ANY /passthrough/{provider}/{path}`: whatever a provider offers beside generations, relayed untouched and measured.
+
+The path is appended to the provider's `base_url`. Credentials are swapped as everywhere; bodies pass as bytes in both
+directions. No retries: what an unknown request does to the provider is unknown too.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from proxy.credentials import upstream_headers
+from proxy.dialects import DIALECTS
+from proxy.hub.errors import CallerError, ErrorKind
+from proxy.hub.raw import Raw
+from proxy.record import Outcome
+from proxy.relay import Deadlines, Relay
+from proxy.routing import ResolvedTarget
+from proxy.server.answers import SERVER_NAME
+from proxy.server.body import read_body
+from proxy.server.call import CallHandler
+from proxy.server.gateway import Gateway
+from proxy.server.session import failure, follow
+from proxy.server.stream import CallerStream, StreamSink
+from proxy.upstream import Exchange
+
+LABEL = "passthrough"
+"""In metrics and logs, where a generation has its dialect."""
+
+KEPT_FROM_CALLER = frozenset(
+    {"connection", "keep-alive", "transfer-encoding", "content-length", "set-cookie", "server", "date", "trailer"}
+)
+"""Upstream response headers that are not passed on: those of its connection, and cookies."""
+
+KEPT_FROM_UPSTREAM = ("x-forwarded-", "x-real-ip", "forwarded", "via", "x-stainless-", "user-agent")
+"""Beginnings of request headers that tell of the caller's way to us: no provider needs them."""
+
+
+async def pass_through(gateway: Gateway, request: BaseRequest, values: Mapping[str, str]) -> web.StreamResponse:
+    """Relay one request of any kind."""
+    return await PassThrough(gateway, request, DIALECTS["openai_chat"], values, LABEL).serve()
+
+
+class PassThrough(CallHandler):
+    """One raw request."""
+
+    async def answer(self) -> web.StreamResponse:
+        snapshot, record = self.snapshot, self.record
+        caller = snapshot.auth.authenticate(self.params.headers, self.params.query)
+        record.caller = caller.name
+        limits = snapshot.config.limits
+        provider = self.params.path["provider"]
+        # A key that may use only some models may not go round them: it needs one for `provider/*`.
+        resolved = snapshot.router.resolve(f"{provider}/*", caller)
+        target = resolved.targets[0]
+        record.alias, record.provider, record.attempts = resolved.alias, provider, 1
+        body = await read_body(self.request, max_bytes=limits.max_body_bytes, timeout_s=limits.body_timeout_s)
+        exchange = await self._send(target, upstream_path(self.request), body)
+        record.upstream_status = exchange.status
+        record.connect_s, record.headers_s = exchange.connect_s, exchange.headers_s
+        try:
+            return await self._relay(exchange, target)
+        except BaseException:
+            exchange.abort()
+            raise
+
+    async def _send(self, target: ResolvedTarget, path: str, body: bytes) -> Exchange:
+        params = self.params
+        own = {name: value for name, value in params.headers.items() if not name.startswith(KEPT_FROM_UPSTREAM)}
+        headers = upstream_headers(target, own, params.headers, params.query, is_native=True)
+        return await self.gateway.pool.send(
+            target.endpoint,
+            self.request.method,
+            path,
+            headers,
+            body,
+            connect_timeout_s=target.timeouts.connect_s,
+            headers_timeout_s=target.timeouts.total_s,
+        )
+
+    async def _relay(self, exchange: Exchange, target: ResolvedTarget) -> web.StreamResponse:
+        record, timeouts = self.record, target.timeouts
+        headers = {name: value for name, value in exchange.headers.items() if name not in KEPT_FROM_CALLER}
+        headers |= {"x-request-id": record.request_id, "x-proxy-provider": record.provider, "Server": SERVER_NAME}
+        response = CallerStream(
+            content_type=exchange.headers.get("content-type", "application/octet-stream"),
+            headers=headers,
+            peer_timeout_s=timeouts.caller_stall_s + 30,
+            status=exchange.status,
+        )
+        sink = StreamSink(self.request, response)
+        relay = Relay(
+            transcoder=Raw(),
+            source=exchange,
+            sink=sink,
+            deadlines=Deadlines(
+                first_event_s=timeouts.total_s,
+                idle_s=timeouts.total_s,
+                total_s=timeouts.total_s,
+                caller_stall_s=timeouts.caller_stall_s,
+                heartbeat_s=0,
+            ),
+            record=record,
+            is_exact=False,
+            loop=self.gateway.loop,
+        )
+        await follow(relay, exchange, self.request)
+        if relay.failure is not None and not sink.is_begun:
+            raise failure(relay)
+        if record.outcome is not Outcome.COMPLETED:
+            # There is no format in which the fault could be said: only a broken connection tells that this is not all.
+            sink.abort()
+        elif not sink.is_begun:
+            sink.begin()
+        record.outcome = outcome_of_status(exchange.status, record.outcome)
+        return response
+
+
+def upstream_path(request: BaseRequest) -> str:
+    """Path and query for upstream, as the caller wrote them but for a `key`. Raises CallerError for one that climbs."""
+    raw = request.rel_url.raw_path.split("/", 3)
+    path = "/" + (raw[3] if len(raw) > 3 else "")
+    if any(unquote(part) in (".", "..") for part in path.split("/")) or "\\" in unquote(path):
+        raise CallerError(ErrorKind.INVALID_REQUEST, "The path may not hold '.' or '..' segments.", code="bad_path")
+    query = request.rel_url.without_query_params("key").raw_query_string
+    return f"{path}?{query}" if query else path
+
+
+def outcome_of_status(status: int, outcome: Outcome | None) -> Outcome | None:
+    """A relayed error answer is the upstream's refusal, whole as it may be."""
+    if outcome is not Outcome.COMPLETED or status < 400:
+        return outcome
+    return Outcome.REJECTED if status < 500 else Outcome.UPSTREAM_FAILED

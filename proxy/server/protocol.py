@@ -1,0 +1,126 @@
+"""One caller's connection: aiohttp's own handler, with the deadlines and the hooks that streaming needs.
+
+What is added to aiohttp here, and why:
+
+* Flow control is passed on to the running stream, so that a full transport pauses the upstream, and an empty one
+  resumes it, without a task in between.
+* The caller's leaving reaches the running stream within the same turn of the loop. aiohttp cancels the handler's task
+  as well (`handler_cancellation`), which is what ends a call that has no stream yet.
+* A connection that does not complete its request head in time is answered 408 and closed; aiohttp has no such deadline.
+* The kernel's send buffer is capped: on loopback it would else take megabytes from a caller that reads nothing.
+* Malformed requests get a JSON error that does not echo the caller's bytes.
+"""
+
+import asyncio
+import socket
+from typing import Protocol
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+
+from proxy.server.answers import SERVER_NAME, bare_error_body, json_answer
+
+WRITE_HIGH_BYTES = 32 * 1024
+"""User-space bytes waiting for the caller at which the upstream is paused."""
+
+SEND_BUFFER_BYTES = 64 * 1024
+"""SO_SNDBUF of accepted sockets; Linux doubles it for its own bookkeeping."""
+
+
+class CallerWatcher(Protocol):
+    """Who is told of the caller's flow control and leaving (`relay.Relay`)."""
+
+    def caller_paused(self) -> None: ...
+
+    def caller_resumed(self) -> None: ...
+
+    def caller_left(self) -> None: ...
+
+
+class CallerProtocol(RequestHandler):
+    """aiohttp's request handler plus what the module's docstring lists."""
+
+    __slots__ = ("_head_timer", "header_timeout_s", "watcher")
+
+    def __init__(self, manager: web.Server, *, header_timeout_s: float, **options: object) -> None:
+        super().__init__(manager, **options)  # type: ignore[arg-type]  # aiohttp's own options, given by the server
+        self.header_timeout_s = header_timeout_s
+        self.watcher: CallerWatcher | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        self._watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._messages or self._request_in_progress:
+            self._stop_watching_head()
+        elif self._head_timer is None and data:
+            self._watch_head()
+
+    def eof_received(self) -> None:
+        """A caller that half-closes in the middle of an answer counts as gone: nobody else tells us that it left."""
+        if self._request_in_progress and self.transport is not None:
+            self.transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_watching_head()
+        watcher = self.watcher
+        if watcher is not None:
+            self.watcher = None
+            watcher.caller_left()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.watcher is not None:
+            self.watcher.caller_paused()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.watcher is not None:
+            self.watcher.caller_resumed()
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP request, or to our own bug. Never echoes the caller's bytes."""
+        if exc is not None and status >= 500:
+            self.logger.error("unhandled fault in a request handler", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("The response has begun; its connection must break.")
+        response = json_answer(bare_error_body(status), status=status)
+        response.force_close()
+        return response
+
+    def _watch_head(self) -> None:
+        self._head_timer = self._loop.call_later(self.header_timeout_s, self._head_is_late)
+
+    def _stop_watching_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        transport = self.transport
+        if transport is None or self._request_in_progress or self._messages:
+            return
+        body = bare_error_body(408)
+        head = (
+            f"HTTP/1.1 408 Request Timeout\r\nServer: {SERVER_NAME}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        transport.write(head.encode() + body)
+        self.force_close()

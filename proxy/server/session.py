@@ -1,0 +1,179 @@
+"""One caller's stream over one or more upstreams: it begins once, ends once, and may be joined in between.
+
+    session.run(call, opened)   relays one upstream's answer; raises when it failed and the caller was not told
+    session.give_up(error)      tells the caller, in its dialect
+    session.finish()            ends the HTTP message
+
+What the caller has is remembered (`Delivered`) only as far as the policy needs it: with `on_cut: error` up to the first
+content event, else up to a cap.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from aiohttp.web_request import BaseRequest
+
+from proxy.attempt import Call, Opened
+from proxy.dialects.base import Dialect, StreamContext
+from proxy.hub.codec import StreamDecoder, StreamEncoder
+from proxy.hub.continuation import Delivered, JoinedDecoder, Prefill, Restart
+from proxy.hub.errors import ErrorKind, UpstreamError
+from proxy.hub.events import StreamError
+from proxy.hub.transcode import Convert, Passthrough, Transcoder
+from proxy.record import CallRecord
+from proxy.relay import Deadlines, Relay, Sink
+from proxy.server.protocol import CallerProtocol
+from proxy.server.stream import CallerStream, StreamSink, reset
+from proxy.upstream import Exchange
+
+MAX_DELIVERED_BYTES = 2 * 1024 * 1024
+"""Of an answer's text that is remembered for joining; a longer answer is not joined."""
+
+
+class Session:
+    """See the module."""
+
+    def __init__(
+        self,
+        request: BaseRequest,
+        dialect: Dialect,
+        record: CallRecord,
+        *,
+        holds_cuts: bool,
+        heartbeat_s: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.response: CallerStream | None = None
+        self.delivered = Delivered(MAX_DELIVERED_BYTES)
+        self._request = request
+        self._dialect = dialect
+        self._record = record
+        self._holds_cuts = holds_cuts
+        self._heartbeat_s = heartbeat_s
+        self._loop = loop
+        self._sink: StreamSink | None = None
+        self._transcoder: Transcoder | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the status is out."""
+        return self._sink is not None and self._sink.is_begun
+
+    @property
+    def can_join(self) -> bool:
+        """Whether a second answer may go on from what was delivered."""
+        return self.delivered.is_complete and (self._holds_cuts or not self.delivered.has_content)
+
+    async def run(
+        self, call: Call, opened: Opened, context: StreamContext, headers: Mapping[str, str], *, is_prefilled: bool
+    ) -> None:
+        """Relay one upstream's answer to its ending. Raises UpstreamError when it failed quietly."""
+        if not self.is_begun:
+            self.delivered = Delivered(MAX_DELIVERED_BYTES)
+            self.response = CallerStream(
+                content_type=call.envelope.content_type or self._dialect.content_type,
+                headers=headers,
+                peer_timeout_s=opened.target.timeouts.caller_stall_s + 30,
+            )
+            self._sink = StreamSink(self._request, self.response)
+        transcoder = self._transcoder = self._make_transcoder(opened, context, is_prefilled=is_prefilled)
+        assert self._sink is not None
+        is_exact = isinstance(transcoder, Passthrough)
+        relay = self.relay(transcoder, opened, self._sink, is_exact=is_exact)
+        await follow(relay, opened.exchange, self._request)
+        if relay.failure is not None or not self.is_begun:
+            raise failure(relay)
+
+    def relay(self, transcoder: Transcoder, opened: Opened, sink: Sink, *, is_exact: bool) -> Relay:
+        """A relay of one upstream's answer, with the target's deadlines."""
+        timeouts = opened.target.timeouts
+        return Relay(
+            transcoder=transcoder,
+            source=opened.exchange,
+            sink=sink,
+            deadlines=Deadlines(
+                first_event_s=timeouts.first_event_s,
+                idle_s=timeouts.idle_s,
+                total_s=timeouts.total_s,
+                caller_stall_s=timeouts.caller_stall_s,
+                heartbeat_s=self._heartbeat_s,
+            ),
+            record=self._record,
+            is_exact=is_exact,
+            holds_cuts=self._holds_cuts,
+            loop=self._loop,
+        )
+
+    def give_up(self, error: UpstreamError) -> None:
+        """Tell the caller of the fault that no second answer mended."""
+        assert self._transcoder is not None
+        assert self._sink is not None
+        # The transcoder that failed last still holds its ending; it is said with the fault that came first.
+        self._transcoder.summary.error = StreamError(error.kind, error.message, error.code)
+        out = self._transcoder.ending()
+        self._record.bytes_down += len(out)
+        self._record.error = error.kind
+        self._sink.write(out)
+
+    async def finish(self, timeout_s: float) -> None:
+        """End the HTTP message; a caller that does not take its last bytes in time loses its connection."""
+        assert self.response is not None
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.response.write_eof()
+        except ConnectionError:
+            # The caller has left, or was let go; the relay knows, and nobody is there to be told.
+            return
+        except TimeoutError:
+            if self._request.transport is not None:
+                reset(self._request.transport)
+
+    def _make_transcoder(self, opened: Opened, context: StreamContext, *, is_prefilled: bool) -> Transcoder:
+        provider, target = opened.target.provider, opened.target.target
+        decoder = opened.decoder()
+        delivered = self.delivered if self.can_join else None
+        if self.is_begun:
+            return self._join(decoder, context, is_prefilled=is_prefilled)
+        encoder = self._dialect.encoder(context)
+        if opened.is_native and not opened.is_whole:
+            return Passthrough(provider.splitter(target), decoder, encoder, provider.is_terminator, delivered)
+        return Convert(decoder, encoder, delivered)
+
+    def _join(self, decoder: StreamDecoder, context: StreamContext, *, is_prefilled: bool) -> Transcoder:
+        delivered = self.delivered
+        joint = Prefill(delivered) if is_prefilled else Restart(delivered)
+        encoder = self._encoder_in_place(context)
+        delivered.joins += 1
+        self._record.joins += 1
+        return Convert(JoinedDecoder(decoder, joint), encoder, delivered)
+
+    def _encoder_in_place(self, context: StreamContext) -> StreamEncoder:
+        """The encoder that wrote the stream so far; after a byte-exact relay a fresh one, brought to the same state."""
+        if isinstance(self._transcoder, Convert):
+            return self._transcoder.encoder
+        encoder = self._dialect.encoder(context)
+        encoder.encode(self.delivered.events())
+        return encoder
+
+
+async def follow(relay: Relay, exchange: Exchange, request: BaseRequest) -> None:
+    """Until the relay ends. The connection tells the relay of its flow control and of its loss."""
+    protocol = request.protocol
+    assert isinstance(protocol, CallerProtocol)
+    protocol.watcher = relay
+    if protocol.writing_paused:
+        relay.caller_paused()
+    try:
+        exchange.start(relay)
+        await relay.done
+    except asyncio.CancelledError:
+        relay.caller_left()
+        raise
+    finally:
+        protocol.watcher = None
+
+
+def failure(relay: Relay) -> UpstreamError:
+    """The fault of a stream of which the caller knows nothing yet."""
+    error = relay.failure or StreamError(ErrorKind.CUT, "The provider's answer was empty.")
+    return UpstreamError(error.kind, error.message, code=error.code)

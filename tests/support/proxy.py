@@ -1,0 +1,100 @@
+"""A running proxy for tests: in this process, or as a process of its own where memory and signals are the subject."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+START_S = 20.0
+
+
+def provider(name: str, kind: str, base_url: str, **more: Any) -> dict[str, Any]:
+    """A provider entry whose key is not needed."""
+    return {"name": name, "kind": kind, "base_url": base_url, "api_key": "none", **more}
+
+
+def settings(providers: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+    """A configuration with these providers, one model for each by its name, and no waiting at the end."""
+    return {
+        "listen": "127.0.0.1:0",
+        "providers": list(providers),
+        "models": [
+            {"name": entry["name"], "targets": [{"provider": entry["name"], "model": "upstream-model"}]}
+            for entry in providers
+        ],
+        "drain": {"lame_duck_s": 0, "deadline_s": 5},
+        **more,
+    }
+
+
+class ProxyProcess:
+    """A proxy in a process of its own. Made by `proxy_process`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str, log: Path) -> None:
+        self.process = process
+        self.url = url
+        self.log = log
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def resident_bytes(self) -> int:
+        """Memory that the process really holds (proportional set size)."""
+        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no Pss line")
+
+    def open_files(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+@contextlib.asynccontextmanager
+async def proxy_process(
+    config: Mapping[str, Any], tmp_path: Path, *, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[ProxyProcess]:
+    """Start `python -m proxy serve` with `config`, and end it: by SIGTERM, by SIGKILL if that takes too long."""
+    file = tmp_path / "proxy.yaml"
+    file.write_text(yaml.safe_dump(dict(config)))
+    log = tmp_path / "proxy.log"
+    with log.open("wb") as sink:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "proxy", "serve", "--config", str(file)),
+            cwd=PROJECT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=sink,
+            env={**os.environ, **(environ or {})},
+        )
+    try:
+        yield ProxyProcess(process, await _url(process, log), log)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(START_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        # Reads what is left of its output, so that the transport closes in the test and not in the garbage collector.
+        await process.communicate()
+
+
+async def _url(process: asyncio.subprocess.Process, log: Path) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(START_S):
+        while line := await process.stdout.readline():
+            if line.startswith(b"listening on "):
+                return line.split()[2].decode()
+    raise AssertionError(f"the proxy did not start: {log.read_text()[-2000:]}")
