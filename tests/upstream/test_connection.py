@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
+import ssl
 from contextlib import suppress
 
 import pytest
 
 from proxy.hub.errors import ErrorKind, UpstreamError
-from proxy.upstream import Exchange, FaultCode, UpstreamPool, parse_endpoint
+from proxy.upstream import Exchange, FaultCode, TlsSettings, UpstreamPool, parse_endpoint
 from proxy.upstream.answer import AnswerReader
 from proxy.upstream.connection import keep_alive_seconds
 from tests.upstream.cases import CASES, CHUNKED, LAST, OK, Case, End, Stage, chunked, of_length
@@ -37,15 +38,19 @@ def playing(case: Case, received: asyncio.Event, size: int) -> Script:
     return script
 
 
-async def play(case: Case, pool: UpstreamPool, size: int) -> None:
+async def play_over(
+    case: Case, pool: UpstreamPool, size: int, *, tls: ssl.SSLContext | None, settings: TlsSettings
+) -> None:
+    """Plays `case` in sends of `size` bytes, and checks everything that comes of it."""
     received = asyncio.Event()
-    async with RawServer(playing(case, received, size)) as server:
+    async with RawServer(playing(case, received, size), tls=tls) as server:
+        endpoint = parse_endpoint(server.url, tls=settings)
         failure: UpstreamError | None = None
         receiver = Receiver()
         try:
             if case.end is End.RST and case.error is not None and case.error.stage is Stage.HEAD:
                 asyncio.get_running_loop().call_later(0.02, received.set)
-            exchange = await ask(pool, server, method=case.method)
+            exchange = await ask(pool, endpoint, method=case.method)
             assert exchange.status == case.status
             exchange.start(receiver)
             await receiver.has(case.body)
@@ -68,12 +73,12 @@ async def play(case: Case, pool: UpstreamPool, size: int) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_a_case_in_one_send(case: Case, pool: UpstreamPool) -> None:
-    await play(case, pool, 1 << 20)
+    await play_over(case, pool, 1 << 20, tls=None, settings=TlsSettings())
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_a_case_in_small_sends(case: Case, pool: UpstreamPool) -> None:
-    await play(case, pool, 1 if len(case.answer) < 2048 else 4999)
+    await play_over(case, pool, 1 if len(case.answer) < 2048 else 4999, tls=None, settings=TlsSettings())
 
 
 # --- cancelling
