@@ -82,7 +82,7 @@ class Content(msgspec.Struct, gc=False):
 
     @property
     def cache(self) -> bytes | None:
-        return CACHE_MARK if bytes(self.prompt_cache_breakpoint) not in (b"", b"null") else None
+        return CACHE_MARK if _first(self.prompt_cache_breakpoint) == b"{" else None
 
 
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -103,7 +103,7 @@ CALLERS_ITEMS: Final = frozenset({"mcp_approval_response", "additional_tools", "
 
 def read_input(raw: msgspec.Raw) -> list[Message]:
     """The messages in `input`. Raises CallerError naming the item."""
-    if bytes(raw[:1]) == b'"':
+    if _first(raw) == b'"':
         return [Message(Role.USER, (TextPart(read(_STRING, raw, "input")),))]
     reader = InputReader()
     items: list[msgspec.Raw] = read(_ITEMS, raw, "input")
@@ -234,8 +234,13 @@ READERS: Final[dict[str, Callable[[InputReader, Item, str], None]]] = {
 """By item type. Others are kept as they are."""
 
 
+def _first(raw: msgspec.Raw) -> bytes:
+    """The first byte, which tells what kind of JSON value `raw` is; empty for an absent field."""
+    return bytes(memoryview(raw)[:1])
+
+
 def _required(raw: msgspec.Raw, path: str) -> msgspec.Raw:
-    if not bytes(raw[:1]):
+    if not _first(raw):
         raise missing(path)
     return raw
 
@@ -245,7 +250,7 @@ def _required(raw: msgspec.Raw, path: str) -> msgspec.Raw:
 
 def read_content(raw: msgspec.Raw, path: str) -> list[Part]:
     """The parts of a message or of a tool's output: a string, a list of parts, or any other JSON as its own text."""
-    match bytes(raw[:1]):
+    match _first(raw):
         case b"" | b"n":
             return []
         case b'"':

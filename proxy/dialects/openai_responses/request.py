@@ -128,7 +128,7 @@ def decode_request(body: bytes) -> ChatRequest:
 
 
 def _is_given(raw: msgspec.Raw) -> bool:
-    return bytes(raw[:4]) not in (b"", b"null")
+    return len(raw) > 4 or bytes(raw) not in (b"", b"null")
 
 
 def _refuse_state(wire: Body) -> None:

@@ -162,4 +162,4 @@ def read(decoder: msgspec.json.Decoder[T], json: bytes | msgspec.Raw, what: str)
 
 def is_given(raw: msgspec.Raw) -> bool:
     """Whether a field was in the object, and not null."""
-    return bytes(raw) not in (b"", b"null")
+    return len(raw) > 4 or bytes(raw) not in (b"", b"null")
