@@ -148,8 +148,7 @@ def _json_text(prompt: Prompt, chance: Random, asked: str) -> str:
 def _report(results: list[str], chance: Random) -> str:
     """An answer that uses the tools' results."""
     shown = "\n".join(f"- {text[:_MAX_RESULT_CHARS].strip() or 'nothing'}" for text in results)
-    noun = "result" if len(results) == 1 else f"{len(results)} results"
-    return f"The tool {noun}:\n\n{shown}\n\n{sentence(chance)}"
+    return f"The tool{'s' if len(results) > 1 else ''} returned:\n\n{shown}\n\n{sentence(chance)}"
 
 
 def _sources(text: str, count: int) -> list[Source]:

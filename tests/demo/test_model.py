@@ -96,7 +96,7 @@ def test_no_tool_is_called_once_results_are_there() -> None:
     answer = make_plan(prompt).answer
 
     assert answer.calls == []
-    assert "- Rain" in "".join(answer.text)
+    assert "returned:\n\n- Rain" in "".join(answer.text)
 
 
 def test_call_ids_differ_from_those_of_the_same_question_asked_before() -> None:
