@@ -1,5 +1,6 @@
 """Chat Completions in tests: its recordings, the official SDK as the reader of bytes, and both sides of a comparison."""
 
+import functools
 import json
 import random
 from dataclasses import dataclass
@@ -157,13 +158,25 @@ def reading_of(completion: Completion) -> Reading:
 # --- the SDK
 
 
+class _Vendor:
+    """Answers every request of the one SDK client: making a client costs a hundred times more than a call."""
+
+    answer: httpx2.Response
+
+    @functools.cached_property
+    def sdk(self) -> openai.OpenAI:
+        transport = httpx2.MockTransport(lambda request: self.answer)
+        http_client = httpx2.Client(transport=transport)
+        return openai.OpenAI(api_key="k", base_url="http://vendor/v1", max_retries=0, http_client=http_client)
+
+
+_VENDOR = _Vendor()
+
+
 def client(body: bytes, status: int = 200, content_type: str = "text/event-stream", **headers: str) -> openai.OpenAI:
-    """The official SDK, answered with `body`."""
-    answer = httpx2.Response(status, headers={"content-type": content_type, **headers}, content=body)
-    transport = httpx2.MockTransport(lambda request: answer)
-    return openai.OpenAI(
-        api_key="k", base_url="http://vendor/v1", max_retries=0, http_client=httpx2.Client(transport=transport)
-    )
+    """The official SDK, answered with `body` until the next call of this function."""
+    _VENDOR.answer = httpx2.Response(status, headers={"content-type": content_type, **headers}, content=body)
+    return _VENDOR.sdk
 
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hi"}]

@@ -168,9 +168,10 @@ def _call(call: ToolCall, path: str) -> hub.ToolCallPart:
     if not call.id:
         raise wrong(f"{path}.id", "the id of a call", call.id)
     if call.custom is not None:
-        return hub.ToolCallPart(call.id, call.custom.name, call.custom.input, ToolKind.CUSTOM)
-    function = _given(call.function, f"{path}.function")
-    made = hub.ToolCallPart(call.id, function.name, _arguments(function))
+        made = hub.ToolCallPart(call.id, call.custom.name, call.custom.input, ToolKind.CUSTOM)
+    else:
+        function = _given(call.function, f"{path}.function")
+        made = hub.ToolCallPart(call.id, function.name, _arguments(function))
     google = call.extra_content.google if call.extra_content is not None else None
     if google is not None and google.thought_signature:
         return _signed(made, google.thought_signature, Origin.GEMINI)

@@ -55,10 +55,9 @@ _json = msgspec.json.Encoder().encode
 class _Call:
     """An open tool call, with the bytes around each fragment of its arguments."""
 
-    __slots__ = ("after", "before", "has_arguments", "id", "number")
+    __slots__ = ("after", "before", "has_arguments", "id")
 
-    def __init__(self, number: int, call_id: str, before: bytes, after: bytes) -> None:
-        self.number = number
+    def __init__(self, call_id: str, before: bytes, after: bytes) -> None:
         self.id = call_id
         self.before = before
         self.after = after
@@ -191,14 +190,14 @@ class ChatEncoder:
             if not self._calls:
                 out.append(self._delta({"function_call": {"name": block.name, "arguments": ""}}))
                 before = self._open + b'{"function_call":{"arguments":'
-                self._calls[index] = _Call(0, block.id, before, b"}}" + self._close)
+                self._calls[index] = _Call(block.id, before, b"}}" + self._close)
             return
         number = len(self._calls)
         kind, field = ("custom", "input") if block.kind is ToolKind.CUSTOM else ("function", "arguments")
         first = {"index": number, "id": block.id, "type": kind, kind: {"name": block.name, field: ""}}
         out.append(self._delta({"tool_calls": [first]}))
         before = self._open + f'{{"tool_calls":[{{"index":{number},"{kind}":{{"{field}":'.encode()
-        call = _Call(number, block.id, before, b"}}]}" + self._close)
+        call = _Call(block.id, before, b"}}]}" + self._close)
         # An empty text is a text, not a missing object.
         call.has_arguments = block.kind is ToolKind.CUSTOM
         self._calls[index] = call
@@ -209,9 +208,10 @@ class ChatEncoder:
             start = self._reasoning_starts.get(event.index, 0)
             detail = signature_detail(event, (start, self._reasoning_chars), self._next_detail())
         elif event.origin is Origin.GEMINI and not self._is_deprecated:
-            # As Gemini's own compatible endpoint does, so that its callers give it back with the call.
-            extra = {"google": {"thought_signature": event.signature}}
-            return self._delta({"tool_calls": [{"index": call.number, "extra_content": extra}]})
+            # As Gemini's own compatible endpoint does, so that its callers give it back with the call: beside an
+            # empty fragment, because the Python SDK's helper insists on one.
+            extra = _json({"google": {"thought_signature": event.signature}})
+            return call.before + b'""},"extra_content":' + extra + call.after[1:]
         else:
             detail = call_detail(event, call.id, self._next_detail())
         return self._delta({"reasoning_details": [detail]})
