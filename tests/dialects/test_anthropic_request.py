@@ -38,7 +38,7 @@ from proxy.hub.request import (
     ToolResultPart,
     UrlSource,
 )
-from tests.support.anthropic_api import Case, recorded_requests
+from tests.support.anthropic_api import Case, request_params
 
 DIALECT = AnthropicDialect()
 HI = [{"role": "user", "content": "Hi"}]
@@ -87,7 +87,7 @@ def test_the_envelope(stream: bool | None, is_stream: bool) -> None:
     assert (envelope.model, envelope.stream) == ("m", is_stream)
 
 
-@pytest.mark.parametrize("case", recorded_requests(), ids=str)
+@pytest.mark.parametrize("case", request_params())
 def test_every_recorded_request_is_read(case: Case) -> None:
     wire = json.loads(case.body)
 
@@ -156,6 +156,13 @@ def test_what_claude_code_sends() -> None:
         ),
         ({"thinking": {"type": "between_tools"}}, {"extensions": {"thinking": b'{"type": "between_tools"}'}}),
         ({"output_config": {"task_budget": 7}}, {"extensions": {"output_config.task_budget": b"7"}}),
+        (
+            {"tools": [{"name": "f", "input_schema": {}, "defer_loading": True, "input_examples": None}]},
+            {
+                "tools": (ToolDefinition("f", parameters=b"{}"),),
+                "extensions": {"tools[f].defer_loading": b"true"},
+            },
+        ),
         ({"speed": "fast", "container": None}, {"extensions": {"speed": b'"fast"'}}),
         ({"tool_choice": {"type": "auto"}}, {"tool_choice": ToolChoice(ToolMode.AUTO)}),
         ({"tool_choice": {"type": "any"}}, {"tool_choice": ToolChoice(ToolMode.REQUIRED)}),

@@ -15,7 +15,7 @@ from proxy.hub.events import Origin
 from proxy.providers.anthropic.native import PATHS, splice_request
 from proxy.providers.anthropic.provider import AnthropicProvider
 from proxy.providers.base import NativeCall, Target
-from tests.support.anthropic_api import Case, fixture, fixture_streams, recorded_requests
+from tests.support.anthropic_api import Case, fixture, fixture_streams, request_params
 
 TARGET = Target("anthropic", "claude-sonnet-4-5")
 
@@ -44,7 +44,7 @@ def test_a_body_with_the_targets_model_stays_byte_for_byte() -> None:
     assert splice(body).body is body
 
 
-@pytest.mark.parametrize("case", recorded_requests(), ids=str)
+@pytest.mark.parametrize("case", request_params())
 def test_a_recorded_request_keeps_every_field(case: Case) -> None:
     sent = json.loads(splice(case.body).body)
 

@@ -81,10 +81,13 @@ def recorded_answers(*, ok: bool) -> list[Recording]:
     return recordings(dialect="anthropic-messages", stream=False, ok=ok)
 
 
-def recorded_requests() -> list[Case]:
-    """The bodies of recorded requests."""
+def request_params() -> list[Any]:
+    """The bodies of recorded requests as pytest parameters; one skipped parameter without recordings."""
     found = recordings(dialect="anthropic-messages", where=lambda recording: recording.request is not None)
-    return [Case(_name(recording), json.dumps((recording.request or {})["body"]).encode()) for recording in found]
+    if not all_recordings():
+        return [pytest.param(None, id="absent", marks=pytest.mark.skip(reason=ABSENT))]
+    cases = [Case(_name(recording), json.dumps((recording.request or {})["body"]).encode()) for recording in found]
+    return [pytest.param(case, id=case.name) for case in cases]
 
 
 def _messages(body: bytes) -> list[bytes]:

@@ -49,6 +49,8 @@ from proxy.hub.request import (
 KNOWN = frozenset(field.encode_name for field in msgspec.structs.fields(WireRequest))
 """Top-level fields that the hub has a place for; all others become extensions."""
 
+KNOWN_OF_A_TOOL = frozenset({"type", *(field.encode_name for field in msgspec.structs.fields(Tool))})
+
 ATTRIBUTION = "x-anthropic-billing-header:"
 """How Claude Code's first system block begins. It names the client's build, not the task: no model should read it, and it
 would spoil another provider's prompt cache (Claude Code 2.1)."""
@@ -87,9 +89,9 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     wire = read(_REQUEST, body)
     if not wire.messages:
         raise wrong("messages", "at least one message", [])
-    tools, server_tools = _tools(wire.tools or [])
-    choice, parallel = _tool_choice(wire.tool_choice)
     extensions = unknown_fields(fields, KNOWN)
+    tools, server_tools = _tools(wire.tools or [], extensions)
+    choice, parallel = _tool_choice(wire.tool_choice)
     user = _user(wire, fields, extensions)
     reasoning = _reasoning(wire, fields, extensions)
     _add_output_config(fields, extensions)
@@ -180,7 +182,8 @@ def _text_parts(content: str | list[msgspec.Raw], path: str) -> tuple[TextPart, 
 # --- tools
 
 
-def _tools(tools: list[msgspec.Raw]) -> tuple[list[ToolDefinition], list[ServerTool]]:
+def _tools(tools: list[msgspec.Raw], extensions: dict[str, bytes]) -> tuple[list[ToolDefinition], list[ServerTool]]:
+    """The caller's own tools and Anthropic's. Fields of the former that only Anthropic knows become extensions."""
     own: list[ToolDefinition] = []
     server: list[ServerTool] = []
     for index, raw in enumerate(tools):
@@ -191,6 +194,8 @@ def _tools(tools: list[msgspec.Raw]) -> tuple[list[ToolDefinition], list[ServerT
             continue
         tool = read(_TOOL, raw, path)
         read(_OBJECT, tool.input_schema, f"{path}.input_schema")
+        others = unknown_fields(read(_OBJECT, raw, path), KNOWN_OF_A_TOOL)
+        extensions.update({f"tools[{tool.name}].{field}": json for field, json in others.items()})
         own.append(
             ToolDefinition(
                 tool.name,

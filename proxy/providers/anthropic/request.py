@@ -153,7 +153,7 @@ class _Encoding:
             self.dropped.append("tool_choice")
 
     def _tool(self, tool: ToolDefinition, path: str) -> Json:
-        out: Json = {"name": sendable(tool.name, f"{path}.name")}
+        out: Json = {"name": sendable(tool.name, f"{path}.name"), **self._own_fields(f"tools[{tool.name}].")}
         if tool.description:
             out["description"] = tool.description
         if tool.kind is ToolKind.CUSTOM:
@@ -171,6 +171,11 @@ class _Encoding:
             raise _no_schema(f"{path}.parameters") from fault
         out["input_schema"] = msgspec.Raw(schema)
         return with_cache(out, tool.cache)
+
+    def _own_fields(self, prefix: str) -> Json:
+        """Extensions that are fields of something of this API (`tools[f].defer_loading`)."""
+        own = self.request.extensions.items()
+        return {name.removeprefix(prefix): msgspec.Raw(json) for name, json in own if name.startswith(prefix)}
 
     def _tool_choice(self, choice: ToolChoice | None, plan: ThinkingPlan) -> None:
         wire: Json = {"type": "auto"}
@@ -274,12 +279,11 @@ class _Encoding:
         self.dropped += [name for name, value in given.items() if value is not None]
 
     def _extensions(self) -> None:
+        self.output_config.update(self._own_fields(OUTPUT_CONFIG))
         for name, json in self.request.extensions.items():
             if name in OWN_FIELDS:
                 self.body[name] = msgspec.Raw(json)
-            elif name.startswith(OUTPUT_CONFIG):
-                self.output_config[name.removeprefix(OUTPUT_CONFIG)] = msgspec.Raw(json)
-            elif name != BETAS:
+            elif name != BETAS and not name.startswith((OUTPUT_CONFIG, "tools[")):
                 self.dropped.append(name)
 
 
