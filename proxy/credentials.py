@@ -12,40 +12,9 @@ import msgspec
 
 from proxy.config import Provider
 from proxy.config.secret import CALLERS_KEY, NO_KEY, Secret, key_digest
+from proxy.header_names import CONNECTION_HEADERS, CREDENTIAL_HEADERS
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.providers.base import Provider as ProviderKind
-
-CREDENTIAL_HEADERS = frozenset(
-    {
-        "authorization",
-        "x-api-key",
-        "x-goog-api-key",
-        "api-key",
-        "cookie",
-        "proxy-authorization",
-        "x-amz-security-token",
-        "x-amz-date",
-        "x-amz-content-sha256",
-    }
-)
-"""Request headers that are credentials, or parts of a signature over another request."""
-
-HOP_BY_HOP_HEADERS = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "host",
-        "content-length",
-        "accept-encoding",
-        "expect",
-    }
-)
-"""Headers that belong to one connection: the upstream client writes its own."""
 
 _BARE_KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 
@@ -163,5 +132,5 @@ def without_credentials(headers: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in headers.items()
-        if name not in CREDENTIAL_HEADERS and name not in HOP_BY_HOP_HEADERS and name not in named
+        if name not in CREDENTIAL_HEADERS and name not in CONNECTION_HEADERS and name not in named
     }

@@ -170,6 +170,22 @@ class Router:
                 return self._resolve(entry, model)
         raise self._not_found(model, caller)
 
+    def resolve_provider(self, name: str, caller: Caller) -> ResolvedTarget:
+        """The provider `name` for requests that are no generations; its target's model is `*`.
+
+        Raises CallerError: 403 unless the caller may use `name/*`, 404 for a provider that does not exist.
+        """
+        if not caller.may_use(f"{name}/*", "*"):
+            raise CallerError(
+                ErrorKind.PERMISSION, f"This key may not use the provider {name[:64]!r}.", code="provider_not_allowed"
+            )
+        provider = self._providers.get(name)
+        if provider is None:
+            raise CallerError(
+                ErrorKind.NOT_FOUND, f"The provider {name[:64]!r} does not exist here.", code="provider_not_found"
+            )
+        return provider.target("*", ModelTarget(name))
+
     def models_visible_to(self, caller: Caller) -> list[str]:
         """The configured names and patterns that the caller may use, in the order of the configuration."""
         if caller.models is None:

@@ -7,7 +7,8 @@ import pytest
 
 from proxy.config import Provider, Secret
 from proxy.config.secret import key_digest
-from proxy.credentials import CREDENTIAL_HEADERS, Credential, presented, upstream_headers, without_credentials
+from proxy.credentials import Credential, presented, upstream_headers, without_credentials
+from proxy.header_names import CREDENTIAL_HEADERS
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.providers.base import Provider as ProviderKind
 

@@ -218,6 +218,31 @@ def test_a_caller_sees_the_models_that_it_may_use() -> None:
     assert router.models_visible_to(caller("openai/*")) == ["*"]
 
 
+def test_a_provider_can_be_asked_for_by_name() -> None:
+    router = Router(CONFIG, {})
+
+    assert router.resolve_provider("lab", ANONYMOUS).endpoint.host == "10.0.0.7"
+    assert router.resolve_provider("openai", caller("openai/*")).target.provider == "openai"
+
+
+@pytest.mark.parametrize(
+    ("name", "who", "code"),
+    [
+        ("nobody", ANONYMOUS, "provider_not_found"),
+        ("nobody", caller("fast"), "provider_not_allowed"),
+        ("openai", caller("fast"), "provider_not_allowed"),
+        ("openai", caller("gpt-*"), "provider_not_allowed"),
+        ("openai", caller("openai/gpt-*"), "provider_not_allowed"),
+        ("openai", caller("lab/*"), "provider_not_allowed"),
+    ],
+)
+def test_a_whole_provider_needs_a_key_for_all_of_it(name: str, who: Caller, code: str) -> None:
+    with pytest.raises(CallerError) as caught:
+        Router(CONFIG, {}).resolve_provider(name, who)
+
+    assert caught.value.code == code
+
+
 # --- what a target carries
 
 

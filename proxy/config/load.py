@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -93,7 +94,7 @@ def load(sources: Sources, *, kinds: Collection[str] | None = None) -> Loaded:
         config=config,
         root=root,
         warnings=tuple(checker.warnings.lines()),
-        secrets=tuple(dict.fromkeys(one.reveal() for one in secrets)),
+        secrets=tuple(dict.fromkeys(text for one in secrets for text in _forms(one.reveal()))),
         files=tuple(dict.fromkeys(files)),
         digest=digest_of(config),
     )
@@ -116,6 +117,15 @@ def _references(config: Config) -> list[Secret]:
     for provider in config.providers:
         found += [provider.api_key, provider.proxy, *provider.headers.values()]
     return [one for one in found if one is not None and one.is_reference]
+
+
+def _forms(value: str) -> list[str]:
+    """A secret as itself, and the password of one that is a URL."""
+    try:
+        password = urlsplit(value).password
+    except ValueError:
+        password = None
+    return [value] if not password else [value, password]
 
 
 def digest_of(config: Config) -> str:

@@ -68,6 +68,8 @@ class Checker:
 
     def _check_listening(self) -> ListenAddress | None:
         listen = self._address(("listen",), self.config.listen)
+        if listen is not None and listen.port == 0 and self.config.workers != 1:
+            self.add(("listen",), "expected a port, got 0: each of the workers would take another one")
         if self.config.admin is not None:
             admin = self._address(("admin", "listen"), self.config.admin.listen)
             if listen is not None and admin is not None and admin.clashes_with(listen):

@@ -10,23 +10,14 @@ from proxy.config.document import KeyPath
 from proxy.config.problems import did_you_mean, has_password, listed, shown
 from proxy.config.secret import NO_KEY
 from proxy.config.settings import Provider
+from proxy.header_names import CONNECTION_HEADERS, CREDENTIAL_HEADERS
 from proxy.hub.errors import ConfigError
 from proxy.presets import DEMO, PRESETS
 from proxy.upstream.addresses import literal_address
 from proxy.upstream.endpoint import Endpoint, parse_endpoint, parse_proxy
 
-CREDENTIAL_HEADERS = frozenset(
-    {"authorization", "x-api-key", "x-goog-api-key", "api-key", "proxy-authorization", "cookie"}
-)
-"""Headers whose value is a secret wherever it stands."""
-
-RESERVED_HEADERS = frozenset(
-    {
-        *("host", "content-length", "content-type", "transfer-encoding", "connection", "keep-alive", "te", "trailer"),
-        *("upgrade", "expect", "accept-encoding", "proxy-connection"),
-    }
-)
-"""Headers that the proxy itself must decide, or that belong to one connection."""
+RESERVED_HEADERS = CONNECTION_HEADERS | {"content-type"}
+"""Headers that only the proxy itself can decide."""
 
 FORBIDDEN_HOSTS = frozenset({"metadata.google.internal", "metadata.goog", "metadata", "instance-data"})
 """Names of cloud metadata services; what they resolve to is refused again when a connection is made."""

@@ -1,10 +1,15 @@
 """Loading as a whole: secrets, where each value comes from, the example files, reloading."""
 
+import contextlib
 import hashlib
+import math
+import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from proxy.config import Loaded, Sources, load
 from proxy.config.json_schema import config_schema
@@ -34,10 +39,12 @@ resume: {store: env:STORE}
 """
 
 
+SECRETS_ENVIRON = {**ENVIRON, "PROXY": f"http://me:{CANARY}@proxy:3128", "STORE": f"redis://:{CANARY}@redis:6379"}
+
+
 def load_with_secrets(folder: Path) -> Loaded:
     (folder / "key").write_text(f"{CANARY}-file\r\n")
-    environ = {**ENVIRON, "PROXY": f"http://me:{CANARY}@proxy:3128", "STORE": f"redis://:{CANARY}@redis:6379"}
-    return load_text(WITH_SECRETS, folder, environ)
+    return load_text(WITH_SECRETS, folder, SECRETS_ENVIRON)
 
 
 def test_secrets_come_from_variables_and_files_beside_the_configuration(tmp_path: Path) -> None:
@@ -70,6 +77,7 @@ def test_every_secret_is_known_to_who_masks_them(tmp_path: Path) -> None:
         f"{CANARY}-file",
         f"http://me:{CANARY}@proxy:3128",
         f"redis://:{CANARY}@redis:6379",
+        CANARY,
     }
 
 
@@ -155,3 +163,80 @@ def test_the_example_shows_defaults_where_it_does_not_say_otherwise() -> None:
         assert getattr(example, section) == getattr(default, section), section
     for section in ("log", "metrics", "drain", "workers", "listen"):
         assert getattr(example, section) == getattr(default, section), section
+
+
+# --- anything may be in a file
+
+LEAVES: list[object] = [
+    *(None, True, 0, -1, 1e9, math.nan, 10**25, "", "x", "x" * 300, "*", "a/b", "env:A", "file:b", "none", "\x7f", "é"),
+    *([], [1], ["a"], [[]], [None], [{}], {}, {"a": None}, {"name": "a"}, "http://x", "demo", "openai", "12:30"),
+]
+
+NOISE = ("[", "{", "- ", ": ", "\n", "\t", "&a ", "*a", "!x ", "'", '"', "|", "<<: ", "---\n", "%", "@", "\0", "\ufeff")
+
+
+def places_in(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    if path:
+        yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield from places_in(inner, (*path, key))
+
+
+def put(value: object, path: tuple[object, ...], leaf: object) -> None:
+    for key in path[:-1]:
+        value = value[key]  # type: ignore[index]
+    value[path[-1]] = leaf  # type: ignore[index]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_wrong_values_anywhere_end_in_problems_or_in_a_configuration(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    value = yaml.safe_load(WITH_SECRETS)
+    for place in chance.sample(list(places_in(value)), 2):
+        with contextlib.suppress(LookupError, TypeError):
+            put(value, place, chance.choice(LEAVES))
+
+    (tmp_path / "key").write_text(f"{CANARY}-file")
+    problems_of(yaml.safe_dump(value, allow_unicode=True), tmp_path, SECRETS_ENVIRON)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_broken_text_ends_in_problems_or_in_a_configuration(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    text = WITH_SECRETS
+    for _ in range(chance.randint(1, 5)):
+        at = chance.randrange(len(text))
+        text = text[:at] + chance.choice(NOISE) + text[at + chance.randint(0, 8) :]
+
+    (tmp_path / "key").write_text(f"{CANARY}-file")
+    problems_of(text, tmp_path, SECRETS_ENVIRON)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_variable_ends_in_problems_or_in_a_configuration(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    words = (
+        "PROVIDERS",
+        "MODELS",
+        "0",
+        "1",
+        "OPENAI",
+        "NAME",
+        "HEADERS",
+        "X_A",
+        "TIMEOUTS",
+        "IDLE_S",
+        "AUTH",
+        "KEYS",
+        "",
+        "TARGETS",
+    )
+    values = ("", "1", "[", "[]", "{}", "a: b", "[{name: a}]", "*a", "yes", "env:GOOD_KEY", "\0", "a,b")
+    environ = {
+        "LLM_STREAM_PROXY_" + "__".join(chance.choices(words, k=chance.randint(1, 4))): chance.choice(values)
+        for _ in range(3)
+    }
+
+    (tmp_path / "key").write_text(f"{CANARY}-file")
+    problems_of(WITH_SECRETS, tmp_path, {**SECRETS_ENVIRON, **environ})

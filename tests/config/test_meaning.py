@@ -275,6 +275,10 @@ CASES: dict[str, tuple[str, list[str]]] = {
             " scheme out",
         ],
     ),
+    "listen_free_port_of_workers": (
+        "listen: 127.0.0.1:0\nworkers: 2\n",
+        ["1:9: listen: expected a port, got 0: each of the workers would take another one"],
+    ),
     "admin_clash": (
         "admin: {listen: 0.0.0.0:8080}\n",
         [
