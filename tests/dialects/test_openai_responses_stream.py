@@ -285,6 +285,20 @@ def test_a_call_of_the_same_family_keeps_its_id_and_namespace() -> None:
     assert (item["id"], item["namespace"]) == ("fc_up", "mcp__x")
 
 
+def test_a_call_of_a_namespaced_tool_has_both_names() -> None:
+    body = answer(*block(0, ToolCallBlock("call_1", "mcp__wiki-__-ask"), ArgumentsDelta(0, "{}")))
+
+    (item,) = items(body)
+    assert (item["namespace"], item["name"]) == ("mcp__wiki", "ask")
+
+
+@pytest.mark.parametrize("name", ["mcp__wiki__ask", "-__-", "a-__-", "-__-b"])
+def test_other_names_are_no_namespaces(name: str) -> None:
+    (item,) = items(answer(*block(0, ToolCallBlock("call_1", name), ArgumentsDelta(0, "{}"))))
+
+    assert (item.get("namespace"), item["name"]) == (None, name)
+
+
 def test_reasoning_without_text_has_no_summary() -> None:
     signature = SignatureAdded(0, "gAAA", Origin.OPENAI)
 

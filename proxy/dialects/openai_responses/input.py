@@ -14,6 +14,7 @@ import msgspec
 
 from proxy.dialects.data_url import plain_base64, read_data_url, source_of
 from proxy.dialects.json_body import missing, read, wrong
+from proxy.dialects.openai_responses.namespaces import join
 from proxy.hub.carried import MARK, Carried, unpack
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.hub.events import Origin, ToolKind
@@ -53,6 +54,7 @@ class Item(msgspec.Struct, gc=False):
     content: msgspec.Raw = msgspec.Raw()
     call_id: str | None = None
     name: str | None = None
+    namespace: str | None = None
     arguments: msgspec.Raw = msgspec.Raw()
     input: msgspec.Raw = msgspec.Raw()
     output: msgspec.Raw = msgspec.Raw()
@@ -184,7 +186,7 @@ class InputReader:
             raise missing(f"{path}.call_id")
         if not item.name:
             raise missing(f"{path}.name")
-        self._add(Role.ASSISTANT, ToolCallPart(item.call_id, item.name, arguments, kind))
+        self._add(Role.ASSISTANT, ToolCallPart(item.call_id, join(item.namespace, item.name), arguments, kind))
 
     def function_call_output(self, item: Item, path: str) -> None:
         self._add_output(item, ToolKind.FUNCTION, path)

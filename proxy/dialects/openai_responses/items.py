@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from proxy.dialects.openai_responses.namespaces import split
 from proxy.dialects.openai_responses.response import JSON, one_line
 from proxy.dialects.openai_responses.writer import DELTA, Writer, fields, place
 from proxy.hub.carried import Carried, pack
@@ -247,8 +248,10 @@ class ToolCall:
         self._writer = writer
         self._block = block
         self._words = words = CALL_WORDS[block.kind]
-        self._own = _own_call(block)
-        self._index, self._id = writer.new_item(words.prefix, self._own.id)
+        own = _own_call(block)
+        namespace, self._name = split(block.name)
+        self._namespace = own.namespace or namespace
+        self._index, self._id = writer.new_item(words.prefix, own.id)
         self._place = place(self._id, self._index)
         self._signature: SignatureAdded | None = None
         self.head = writer.head(words.delta, self._place)
@@ -271,7 +274,7 @@ class ToolCall:
         text = "".join(self.pieces)
         done = self._place + b',"%b":%b' % (words.field.encode(), JSON.encode(text))
         if self._block.kind is ToolKind.FUNCTION:
-            done += b',"name":' + JSON.encode(self._block.name)
+            done += b',"name":' + JSON.encode(self._name)
         self._writer.event(words.done, done)
         self._writer.item_done(self._index, self._json("completed", text))
         signature = self._signature
@@ -286,11 +289,11 @@ class ToolCall:
             "type": words.item,
             "status": status,
             "call_id": self._block.id,
-            "name": self._block.name,
+            "name": self._name,
             words.field: text,
         }
-        if self._own.namespace is not None:
-            item["namespace"] = self._own.namespace
+        if self._namespace is not None:
+            item["namespace"] = self._namespace
         return JSON.encode(item)
 
 

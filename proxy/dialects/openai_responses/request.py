@@ -11,6 +11,7 @@ import msgspec
 
 from proxy.dialects.json_body import Fields, missing, read, read_fields, unknown_fields, wrong
 from proxy.dialects.openai_responses.input import read_input
+from proxy.dialects.openai_responses.namespaces import MAX_NAME_CHARS, join
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.hub.events import Origin, ToolKind
 from proxy.hub.request import (
@@ -211,6 +212,8 @@ class Tool(msgspec.Struct):
     parameters: msgspec.Raw = msgspec.Raw()
     strict: bool | None = None
     format: msgspec.Raw = msgspec.Raw()
+    tools: list[msgspec.Raw] | None = None
+    """Those in a namespace."""
 
 
 class AllowedTool(msgspec.Struct):
@@ -236,24 +239,43 @@ def _tools(raws: list[msgspec.Raw]) -> tuple[tuple[ToolDefinition, ...], tuple[S
     own: list[ToolDefinition] = []
     hosted: list[ServerTool] = []
     for index, raw in enumerate(raws):
-        tool = read(_TOOL, raw, f"tools[{index}]")
-        kind = OWN_TOOLS.get(tool.type)
-        if kind is None:
+        path = f"tools[{index}]"
+        tool = read(_TOOL, raw, path)
+        inner = _own_tools(tool, path)
+        if inner:
+            own.extend(inner)
+        else:
             hosted.append(ServerTool(Origin.OPENAI, tool.type, bytes(raw)))
-            continue
-        if not tool.name:
-            raise missing(f"tools[{index}].name")
-        own.append(
-            ToolDefinition(
-                name=tool.name,
-                description=tool.description,
-                parameters=bytes(tool.parameters) if _is_given(tool.parameters) else None,
-                strict=tool.strict,
-                kind=kind,
-                format=bytes(tool.format) if _is_given(tool.format) else None,
-            )
-        )
     return tuple(own), tuple(hosted)
+
+
+def _own_tools(tool: Tool, path: str) -> list[ToolDefinition]:
+    """The tools that the caller runs: `tool` itself, or all of a namespace; none, if any of them cannot be told apart."""
+    if tool.type in OWN_TOOLS:
+        return [_own_tool(tool, None, path)]
+    if tool.type != "namespace" or not tool.name:
+        return []
+    inner: list[ToolDefinition] = []
+    for index, raw in enumerate(tool.tools or []):
+        place = f"{path}.tools[{index}]"
+        found = read(_TOOL, raw, place)
+        if found.type not in OWN_TOOLS or len(join(tool.name, found.name or "")) > MAX_NAME_CHARS:
+            return []
+        inner.append(_own_tool(found, tool.name, place))
+    return inner
+
+
+def _own_tool(tool: Tool, namespace: str | None, path: str) -> ToolDefinition:
+    if not tool.name:
+        raise missing(f"{path}.name")
+    return ToolDefinition(
+        name=join(namespace, tool.name),
+        description=tool.description,
+        parameters=bytes(tool.parameters) if _is_given(tool.parameters) else None,
+        strict=tool.strict,
+        kind=OWN_TOOLS[tool.type],
+        format=bytes(tool.format) if _is_given(tool.format) else None,
+    )
 
 
 def _tool_choice(raw: msgspec.Raw) -> ToolChoice | None:
