@@ -1,5 +1,6 @@
 import json
 from time import process_time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,6 @@ from proxy.dialects.canonical_stream import MAX_ARGUMENTS_CHARS, CanonicalEncode
 from proxy.hub.errors import RETRYABLE, ErrorKind
 from proxy.hub.events import (
     ArgumentsDelta,
-    Block,
     BlockEnd,
     BlockStart,
     CitationAdded,
@@ -38,6 +38,8 @@ from proxy.hub.events import (
 )
 from proxy.hub.grammar import check
 from proxy.hub.request import FormatKind, ResponseFormat
+from tests.support.eventsource import ServerSentEvent, interpret
+from tests.support.strategies import event_lists
 
 CONTEXT = StreamContext(id="abc", model="m", created=1)
 JSON_CONTEXT = StreamContext(id="abc", model="m", created=1, response_format=ResponseFormat(FormatKind.JSON_SCHEMA))
@@ -52,38 +54,14 @@ def encode(events: list[Event], context: StreamContext = CONTEXT) -> str:
     return CanonicalEncoder(context).encode(events).decode()
 
 
-class EventSourceReader:
-    """The event stream interpretation of the WHATWG standard, for text that is all there."""
-
-    def __init__(self, stream: str) -> None:
-        self.messages: list[tuple[str, str, str]] = []
-        """Event type, data, last event id."""
-        self.last_id = ""
-        event, data = "", ""
-        for line in stream.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]:
-            field, colon, value = line.partition(":")
-            value = value.removeprefix(" ")
-            if not line:
-                if data:
-                    self.messages.append((event or "message", data.removesuffix("\n"), self.last_id))
-                event, data = "", ""
-            elif colon and not field:
-                continue
-            elif field == "data":
-                data += value + "\n"
-            elif field == "event":
-                event = value
-            elif field == "id" and "\0" not in value:
-                self.last_id = value
-
-
-def frames(stream: str) -> list[dict[str, object]]:
+def frames(stream: str) -> list[dict[str, Any]]:
     """The JSON frames of a whole stream, whose last message must be `[DONE]`."""
-    messages = EventSourceReader(stream).messages
-    assert all(event == "message" for event, _, _ in messages)
-    assert [data for _, data, _ in messages].count("[DONE]") == 1
-    assert messages[-1][1] == "[DONE]"
-    return [json.loads(data) for _, data, _ in messages[:-1]]
+    seen = interpret(stream.encode())
+    assert seen.rest == ""
+    assert {event.type for event in seen.events} == {"message"}
+    data = [event.data for event in seen.events]
+    assert data.index("[DONE]") == len(data) - 1
+    return [json.loads(frame) for frame in data[:-1]]
 
 
 GOLDENS: dict[str, tuple[list[Event], str]] = {
@@ -274,18 +252,18 @@ def test_heartbeat_is_nothing_to_an_event_source() -> None:
     encoder = CanonicalEncoder(RESUME_CONTEXT)
     stream = encoder.encode([START, BlockStart(0, TextBlock()), TextDelta(0, "a")]) + encoder.heartbeat()
 
-    assert EventSourceReader(stream.decode()).messages == [("message", '{"text":"a"}', "s7f:1")]
+    assert interpret(stream).events == (ServerSentEvent("message", '{"text":"a"}', "s7f:1"),)
 
 
 def test_frames_of_a_resumable_stream_are_numbered() -> None:
-    events: list[Event] = [START, BlockStart(0, TextBlock()), TextDelta(0, "a"), TextDelta(0, "b"), BlockEnd(0), STOP]
+    deltas: list[Event] = [TextDelta(0, "a"), TextDelta(0, "b")]
 
-    stream = encode(events, RESUME_CONTEXT)
+    stream = encode([START, BlockStart(0, TextBlock()), *deltas, BlockEnd(0), STOP], RESUME_CONTEXT)
 
     assert stream.startswith('id: s7f:1\ndata: {"text":"a"}\n\nid: s7f:2\ndata: {"text":"b"}\n\n')
-    messages = EventSourceReader(stream).messages
-    assert [last_id for _, _, last_id in messages] == ["s7f:1", "s7f:2", "s7f:3", "s7f:4"]
-    assert messages[-1][1] == "[DONE]"
+    events = interpret(stream.encode()).events
+    assert [event.last_event_id for event in events] == ["s7f:1", "s7f:2", "s7f:3", "s7f:4"]
+    assert events[-1].data == "[DONE]"
 
 
 def json_answer(text_pieces: list[str]) -> list[Event]:
@@ -393,56 +371,7 @@ def test_snapshots_stay_within_their_budget(deltas: int) -> None:
     assert len(snapshots) >= min(deltas, 30)
 
 
-TEXTS = st.text(max_size=12)
-BLOCKS: st.SearchStrategy[Block] = st.one_of(
-    st.just(TextBlock()),
-    st.just(ReasoningBlock()),
-    st.just(RefusalBlock()),
-    st.builds(RedactedReasoningBlock, TEXTS, st.sampled_from(Origin)),
-    st.builds(ToolCallBlock, st.text(min_size=1, max_size=5), TEXTS, st.sampled_from(ToolKind)),
-    st.builds(ToolResultBlock, TEXTS, TEXTS, st.sampled_from(Origin), TEXTS, st.booleans()),
-    st.builds(MediaBlock, st.just("image/png"), TEXTS),
-)
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> list[Event]:
-    """A grammatical stream whose blocks interleave at will."""
-    events: list[Event] = [START]
-    blocks = draw(st.lists(BLOCKS, max_size=5))
-    opened = 0
-    open_blocks: dict[int, Block] = {}
-    while opened < len(blocks) or open_blocks:
-        choice = draw(st.integers(0, 9))
-        if opened < len(blocks) and (choice < 3 or not open_blocks):
-            events.append(BlockStart(opened, blocks[opened]))
-            open_blocks[opened] = blocks[opened]
-            opened += 1
-            continue
-        index = draw(st.sampled_from(sorted(open_blocks)))
-        text = draw(TEXTS)
-        if choice == 3 and draw(st.booleans()):
-            return [*events, StreamError(draw(st.sampled_from(ErrorKind)), text)]
-        match open_blocks[index]:
-            case TextBlock() if choice < 7:
-                events.append(TextDelta(index, text))
-            case TextBlock() if choice == 7:
-                events.append(CitationAdded(index, url=text))
-            case ReasoningBlock() if choice < 8:
-                events.append(ReasoningDelta(index, text))
-            case RefusalBlock() if choice < 8:
-                events.append(RefusalDelta(index, text))
-            case ToolCallBlock() if choice < 8:
-                events.append(ArgumentsDelta(index, text))
-            case _ if choice == 9 and draw(st.booleans()):
-                events.append(Usage(input=1))
-            case _:
-                events.append(BlockEnd(index))
-                del open_blocks[index]
-    return [*events, MessageEnd(draw(st.sampled_from(FinishReason)))]
-
-
-@given(streams(), st.sampled_from([CONTEXT, JSON_CONTEXT, PARTIAL_CONTEXT, RESUME_CONTEXT]))
+@given(event_lists(), st.sampled_from([CONTEXT, JSON_CONTEXT, PARTIAL_CONTEXT, RESUME_CONTEXT]))
 @settings(max_examples=200)
 def test_any_stream_keeps_its_content_and_ends_once(events: list[Event], context: StreamContext) -> None:
     assert check(events) == []
@@ -462,9 +391,3 @@ def test_any_stream_keeps_its_content_and_ends_once(events: list[Event], context
     assert [frame.get("type") for frame in found].count("finish") == isinstance(events[-1], MessageEnd)
     assert [frame.get("type") for frame in found].count("error") == isinstance(events[-1], StreamError)
     assert found[-1].get("type") in ("finish", "error")
-
-
-def test_reader_of_these_tests_reads_as_the_standard_says() -> None:
-    stream = ":c\r\ndata:a\ndata\ndata:  b\n\nid:7\revent: e\rdata:\r\rdata: x\n\nevent: only\n\ndata: lost\n"
-
-    assert EventSourceReader(stream).messages == [("message", "a\n\n b", ""), ("e", "", "7"), ("message", "x", "7")]
