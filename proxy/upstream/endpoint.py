@@ -147,6 +147,6 @@ def _host_and_port(url: SplitResult, name: str, problems: list[str]) -> tuple[st
         host = host.encode("idna").decode("ascii") if not host.isascii() else host
     except UnicodeError:
         host = ""
-    if HOST_NAME.fullmatch(host) is None:
+    if HOST_NAME.fullmatch(host) is None or "[" in url.netloc:
         problems.append(f"{name}: expected a host name or an address")
     return host, port

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from proxy.upstream.addresses import is_forbidden, literal_address
-from proxy.upstream.faults import FaultCode, code_of, unreachable
+from proxy.upstream.faults import FaultCode, code_of, pool_closed, unreachable
 
 FRESH_S = 10.0
 """How long an answer is used without asking again; aiohttp's default."""
@@ -58,13 +58,13 @@ class Resolver:
             task = self._pending.get(key)
             if task is None:
                 task = self._pending[key] = self._loop.create_task(self._ask(key))
-            answer = await asyncio.shield(task)
+            answer = await _shared(task)
         if answer.failure is not None:
             raise unreachable(answer.failure)
         return _allowed(answer.addresses)
 
     def close(self) -> None:
-        """Give up what is being looked up."""
+        """Give up what is being looked up: whoever waits gets the pool's UpstreamError."""
         for task in self._pending.values():
             task.cancel()
 
@@ -87,6 +87,17 @@ class Resolver:
         infos = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         # An IPv6 address has a flow label and a scope as well; only link-local ones need them, and those are refused.
         return [SocketAddress(info[0], (str(info[4][0]), port)) for info in infos]
+
+
+async def _shared(task: asyncio.Task[_Answer]) -> _Answer:
+    """What `task` gives; cancelling the one who waits leaves it to the others."""
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        waiting = asyncio.current_task()
+        if task.cancelled() and waiting is not None and not waiting.cancelling():
+            raise pool_closed() from None
+        raise
 
 
 def _allowed(addresses: list[SocketAddress]) -> list[SocketAddress]:

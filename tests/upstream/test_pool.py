@@ -279,7 +279,7 @@ async def test_a_message_that_does_not_end_in_time_is_closed(pool: UpstreamPool)
         exchange.finish_in_background(timeout_s=0.02)
 
         await server.settled()
-        assert pool.open_count == 0
+        await until(lambda: pool.open_count == 0)
 
 
 async def test_a_message_that_goes_on_for_long_is_closed(pool: UpstreamPool) -> None:
@@ -297,7 +297,7 @@ async def test_a_message_that_goes_on_for_long_is_closed(pool: UpstreamPool) -> 
         exchange.finish_in_background(timeout_s=60)
 
         await server.settled()
-        assert pool.open_count == 0
+        await until(lambda: pool.open_count == 0)
 
 
 async def test_aborting_closes_the_socket(pool: UpstreamPool) -> None:
@@ -315,7 +315,7 @@ async def test_aborting_closes_the_socket(pool: UpstreamPool) -> None:
         exchange.abort()
 
         await server.settled()
-        assert pool.open_count == 0
+        await until(lambda: pool.open_count == 0)
         assert not receiver.is_over
 
 

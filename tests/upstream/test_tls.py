@@ -110,7 +110,7 @@ async def test_other_certificates_are_refused(
 
         assert (error.kind, error.code) == (ErrorKind.UNREACHABLE, FaultCode.TLS)
         assert word in error.message and "127.0.0" not in error.message
-        assert pool.open_count == 0
+        await until(lambda: pool.open_count == 0)
 
 
 def hearing_nothing() -> Script:
@@ -206,7 +206,7 @@ async def test_an_end_within_the_handshake_is_a_tls_failure(pool: UpstreamPool) 
         error = await refusal(pool, endpoint)
 
         assert (error.kind, error.code in (FaultCode.TLS, FaultCode.RESET)) == (ErrorKind.UNREACHABLE, True)
-        assert pool.open_count == 0
+        await until(lambda: pool.open_count == 0)
 
 
 async def test_a_handshake_that_hangs_runs_into_the_connect_deadline(pool: UpstreamPool) -> None:
@@ -220,7 +220,7 @@ async def test_a_handshake_that_hangs_runs_into_the_connect_deadline(pool: Upstr
 
         assert (caught.value.kind, caught.value.code) == (ErrorKind.UNREACHABLE, FaultCode.CONNECT_TIMEOUT)
         await server.settled()
-        assert pool.open_count == 0
+        await until(lambda: pool.open_count == 0)
 
 
 async def test_cancelling_within_the_handshake_closes_the_socket(pool: UpstreamPool) -> None:
@@ -238,7 +238,7 @@ async def test_cancelling_within_the_handshake_closes_the_socket(pool: UpstreamP
             await task
 
         await server.settled()
-        assert pool.open_count == 0
+        await until(lambda: pool.open_count == 0)
 
 
 # --- the stream
@@ -320,7 +320,7 @@ async def test_damaged_records_are_a_cut(pool: UpstreamPool, pem: Pem, trusting:
             await receiver.over()
             assert receiver.error is not None
             assert (receiver.error.kind, receiver.error.code) == (ErrorKind.CUT, FaultCode.TLS)
-            assert pool.open_count == 0
+            await until(lambda: pool.open_count == 0)
 
 
 async def test_a_close_notify_while_idle_closes_the_connection(
