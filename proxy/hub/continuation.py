@@ -55,7 +55,10 @@ class DeliveredBlock:
 
 
 class Delivered:
-    """What the caller has. Memory grows with the answer up to `max_bytes`; beyond, nothing can be joined any more."""
+    """What the caller has. Memory grows with the answer up to `max_bytes`; beyond, nothing can be joined any more.
+
+    With `max_bytes` 0 only a stream without content can be joined.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self.blocks: list[DeliveredBlock] = []

@@ -146,7 +146,8 @@ class Convert:
         self.summary.observe(events)
         delivered = self._delivered
         if delivered is not None:
-            delivered.observe(events)
+            if delivered.is_complete:
+                delivered.observe(events)
             if self.summary.error is not None:
                 # A terminal event is the last one, by the grammar.
                 self.is_holding = True
@@ -269,8 +270,9 @@ class Passthrough:
             self._observe(whole)
             return
         self.summary.observe(events)
-        if self._delivered is not None:
-            self._delivered.observe(events)
+        delivered = self._delivered
+        if delivered is not None and delivered.is_complete:
+            delivered.observe(events)
 
     def _finish_tap(self, tap: StreamDecoder) -> None:
         try:

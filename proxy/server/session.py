@@ -44,7 +44,8 @@ class Session:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.response: CallerStream | None = None
-        self.delivered = Delivered(MAX_DELIVERED_BYTES)
+        self._max_delivered_bytes = MAX_DELIVERED_BYTES if holds_cuts else 0
+        self.delivered = Delivered(self._max_delivered_bytes)
         self._request = request
         self._dialect = dialect
         self._record = record
@@ -69,7 +70,7 @@ class Session:
     ) -> None:
         """Relay one upstream's answer to its ending. Raises UpstreamError when it failed quietly."""
         if not self.is_begun:
-            self.delivered = Delivered(MAX_DELIVERED_BYTES)
+            self.delivered = Delivered(self._max_delivered_bytes)
             self.response = CallerStream(
                 content_type=call.envelope.content_type or self._dialect.content_type,
                 headers=headers,
