@@ -148,6 +148,7 @@ def test_every_split_of_the_upstream_bytes_reads_the_same(case: Case) -> None:
 @settings(max_examples=60, deadline=None)
 @given(event_lists(), st.integers(1, 6))
 def test_every_grammatical_stream_is_one_that_the_sdk_reads(events: list[Event], chunk: int) -> None:
+    events = with_good_arguments(events)
     encoder = AnthropicEncoder(CONTEXT)
     body = b"".join(encoder.encode(events[at : at + chunk]) for at in range(0, len(events), chunk))
 
@@ -159,6 +160,18 @@ def test_every_grammatical_stream_is_one_that_the_sdk_reads(events: list[Event],
         return
     texts = [block["text"] for block in blocks(body) if block["type"] == "text"]
     assert texts == _texts_of(events)
+
+
+def with_good_arguments(events: list[Event]) -> list[Event]:
+    """The SDK's helper raises on arguments that are no beginning of JSON, and so it should."""
+    begun: set[int] = set()
+    out: list[Event] = []
+    for event in events:
+        if isinstance(event, ArgumentsDelta):
+            event = ArgumentsDelta(event.index, " " if event.index in begun else '{"a":[')
+            begun.add(event.index)
+        out.append(event)
+    return out
 
 
 def _texts_of(events: list[Event]) -> list[str]:
