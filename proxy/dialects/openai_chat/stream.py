@@ -10,6 +10,9 @@ What the SDKs insist on (openai-python 3.54.0, openai-node 7.57.0): `id`, `type`
 first fragment only, `role` in the first chunk only, because their helpers join what comes twice; tool indexes are dense
 from 0; entries of other lists need an `index` as well; nothing but `[DONE]` follows the usage; no key is null where an
 error could stand. Reasoning goes out as `reasoning_content`, its proofs as `reasoning_details` (see `reasoning`).
+
+Tool calls may interleave, and so may text with reasoning. Two blocks of one such kind may not, because callers join
+their deltas: the later one waits for the end of the earlier (no API is known to send that, the hub allows it).
 """
 
 from typing import Final, assert_never
@@ -21,6 +24,7 @@ from proxy.dialects.openai_chat.parts import annotation, finish_reason, image, u
 from proxy.dialects.openai_chat.reasoning import call_detail, redacted_detail, signature_detail
 from proxy.dialects.openai_chat.request import FUNCTIONS
 from proxy.dialects.openai_errors import error_object
+from proxy.dialects.sequential import Sequencer
 from proxy.hub.events import (
     ArgumentsDelta,
     Block,
@@ -35,6 +39,7 @@ from proxy.hub.events import (
     ReasoningBlock,
     ReasoningDelta,
     RedactedReasoningBlock,
+    RefusalBlock,
     RefusalDelta,
     SignatureAdded,
     StreamError,
@@ -48,6 +53,11 @@ from proxy.hub.events import (
 DONE: Final = b"data: [DONE]\n\n"
 HEARTBEAT: Final = b": keep-alive\n\n"
 """A comment; OpenAI's Python SDK fails on every other event without JSON."""
+
+ContentBlock = TextBlock | ReasoningBlock | RefusalBlock
+
+_MESSAGE_EVENTS = (MessageStart, Usage, MessageEnd, StreamError)
+"""Events that belong to no block."""
 
 _json = msgspec.json.Encoder().encode
 
@@ -75,10 +85,15 @@ class ChatEncoder:
         self._calls: dict[int, _Call] = {}
         """Tool calls by block index."""
         self._text_starts: dict[int, int] = {}
-        """Where each text block begins in the whole text."""
+        """How much text there was when each content block began."""
         self._text_chars = 0
         self._reasoning_starts: dict[int, int] = {}
+        """The same for reasoning."""
         self._reasoning_chars = 0
+        self._open_content: dict[type[Block], int] = {}
+        """The block of each joined kind that goes out now."""
+        self._lanes: dict[int, Sequencer] = {}
+        """What puts a block behind others of its kind, by block index; empty unless two of them were open at once."""
         self._details = 0
         self._annotations = 0
         self._images = 0
@@ -106,26 +121,37 @@ class ChatEncoder:
         for event in events:
             if self._ended:
                 break
-            match event:
-                case TextDelta(_, text):
-                    self._text_chars += len(text)
-                    out.append(self._before_text + _json(text) + self._close_object)
-                case ReasoningDelta(_, text):
-                    self._reasoning_chars += len(text)
-                    out.append(self._before_reasoning + _json(text) + self._close_object)
-                case ArgumentsDelta(index, json):
-                    call = self._calls.get(index)
-                    if call is not None and json:
-                        call.has_arguments = True
-                        out.append(call.before + _json(json) + call.after)
-                case RefusalDelta(_, text):
-                    out.append(self._before_refusal + _json(text) + self._close_object)
-                case _:
-                    self._write(event, out)
+            if self._lanes:
+                self._take_in_lane(event, out)
+            else:
+                self._take(event, out)
         return b"".join(out)
 
     def heartbeat(self) -> bytes:
         return HEARTBEAT
+
+    def _take(self, event: Event, out: list[bytes]) -> None:
+        match event:
+            case TextDelta(_, text):
+                self._text_chars += len(text)
+                out.append(self._before_text + _json(text) + self._close_object)
+            case ReasoningDelta(_, text):
+                self._reasoning_chars += len(text)
+                out.append(self._before_reasoning + _json(text) + self._close_object)
+            case ArgumentsDelta(index, json):
+                call = self._calls.get(index)
+                if call is not None and json:
+                    call.has_arguments = True
+                    out.append(call.before + _json(json) + call.after)
+            case RefusalDelta(_, text):
+                out.append(self._before_refusal + _json(text) + self._close_object)
+            case _:
+                self._write(event, out)
+
+    def _take_in_lane(self, event: Event, out: list[bytes]) -> None:
+        lane = None if isinstance(event, _MESSAGE_EVENTS) else self._lanes.get(event.index)
+        for ready in [event] if lane is None else lane.feed([event]):
+            self._take(ready, out)
 
     # --- everything that is not hot
 
@@ -162,10 +188,8 @@ class ChatEncoder:
 
     def _start_block(self, index: int, block: Block, out: list[bytes]) -> None:
         match block:
-            case TextBlock():
-                self._text_starts[index] = self._text_chars
-            case ReasoningBlock():
-                self._reasoning_starts[index] = self._reasoning_chars
+            case TextBlock() | ReasoningBlock() | RefusalBlock():
+                self._start_content(index, block)
             case ToolCallBlock() if block.kind is not ToolKind.SERVER:
                 self._start_call(index, block, out)
             case RedactedReasoningBlock():
@@ -175,11 +199,30 @@ class ChatEncoder:
                     self._images += 1
                     out.append(self._delta({"images": [written]}))
             case _:
-                # What a provider runs itself has no place here; a refusal starts with its first words.
+                # What a provider runs itself has no place here.
                 pass
+
+    def _start_content(self, index: int, block: ContentBlock) -> None:
+        kind = type(block)
+        current = self._open_content.get(kind)
+        if current is not None:
+            lane = self._lanes.get(current)
+            if lane is None:
+                lane = self._lanes[current] = Sequencer()
+                lane.feed([BlockStart(current, block)])
+            self._lanes[index] = lane
+            lane.feed([BlockStart(index, block)])
+            return
+        self._open_content[kind] = index
+        self._text_starts[index] = self._text_chars
+        self._reasoning_starts[index] = self._reasoning_chars
 
     def _end_block(self, index: int, out: list[bytes]) -> None:
         """A call without arguments gets an empty object: callers parse what they have joined."""
+        for kind, current in self._open_content.items():
+            if current == index:
+                del self._open_content[kind]
+                return
         call = self._calls.get(index)
         if call is not None and not call.has_arguments:
             call.has_arguments = True
