@@ -139,8 +139,10 @@ class Connection(asyncio.BufferedProtocol):
 
     async def shake_hands(self) -> None:
         """Do the TLS handshake. Raises UpstreamError; the connection is then closed, as it is when cancelled."""
-        if self._state is not State.OPENING or self._tls is None:
+        if self._tls is None:
             return
+        if self._state is not State.OPENING:
+            raise unreachable(FaultCode.TLS)  # It ended before it began.
         self._handshake = self._loop.create_future()
         try:
             self._continue_handshake(memoryview(b""))
