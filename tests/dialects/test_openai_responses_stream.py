@@ -456,6 +456,18 @@ def test_an_item_of_the_same_family_keeps_every_field_but_a_changing_id() -> Non
     assert item == {**json.loads(done), "id": "srv_1"}
 
 
+def test_an_item_that_was_never_announced_is_announced_in_progress() -> None:
+    raw = '{"id":"ws_1","type":"web_search_call","status":"completed","action":{"type":"search","query":"x"}}'
+    call = ToolCallBlock("ws_1", "web_search", ToolKind.SERVER, raw, Origin.OPENAI)
+    result = ToolResultBlock("ws_1", raw, Origin.OPENAI, "web_search_call", raw=raw)
+
+    body = answer(*block(0, call), *block(1, result))
+
+    added = next(frame["item"] for frame in frames(body) if frame["type"] == "response.output_item.added")
+    assert added["status"] == "in_progress"
+    assert items(body) == [json.loads(raw)]
+
+
 # --- failures
 
 FAILURE = StreamError(ErrorKind.OVERLOADED, "try later", "engine_busy")

@@ -85,20 +85,14 @@ def test_the_smallest_request() -> None:
     }
 
 
-def test_leading_system_texts_are_instructions_and_later_ones_stay_in_place() -> None:
+def test_system_texts_stay_in_place() -> None:
     system = Message(Role.SYSTEM, (TextPart("be brief"), TextPart("be kind")))
 
     found = body(system, HELLO, Message(Role.SYSTEM, (TextPart("now in Norwegian"),)))
 
-    assert found["instructions"] == "be brief\n\nbe kind"
-    assert [item["role"] for item in found["input"]] == ["user", "system"]
-
-
-def test_system_texts_alone_are_input() -> None:
-    found = body(Message(Role.SYSTEM, (TextPart("be brief"),)))
-
     assert "instructions" not in found
-    assert found["input"] == [{"role": "system", "content": [{"type": "input_text", "text": "be brief"}]}]
+    assert [item["role"] for item in found["input"]] == ["system", "user", "system"]
+    assert [part["text"] for part in found["input"][0]["content"]] == ["be brief", "be kind"]
 
 
 def test_every_setting_that_the_api_has_is_sent() -> None:

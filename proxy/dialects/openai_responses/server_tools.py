@@ -110,6 +110,9 @@ class ServerTool:
     # --- the item as JSON
 
     def _announcement(self) -> bytes:
+        if "status" in self._own:
+            # A server that announces nothing has sent the whole item only: it is not done for our reader yet.
+            return self._with_id({**self._own, "status": msgspec.Raw(b'"in_progress"')})
         if self._own:
             return self._with_id(self._own)
         return JSON.encode(self._item("in_progress", None))

@@ -1,7 +1,8 @@
-"""Writes `instructions` and `input`: the conversation as the flat list of items of the Responses API.
+"""Writes `input`: the conversation as the flat list of items of the Responses API.
 
-* System texts before the first other message are `instructions`; later ones are messages of role `system`, which every
-  server of this format knows (`developer` is OpenAI's own).
+* System texts stay where they are, as messages of role `system`. The API's `instructions` would say the same, but LM
+  Studio, OpenRouter and others ignore that field without a word (lmstudio-bug-tracker issue 1154, OpenRouter
+  typescript-sdk issue 156); `developer` is a role of OpenAI's own.
 * One assistant message becomes several items, in the order of its parts. Reasoning must stand directly before what it
   produced: a reasoning item with nothing behind it is refused by the API, so it is dropped and named.
 * Only OpenAI's own reasoning goes back, as its encrypted content; no other API's signature means anything here.
@@ -52,26 +53,11 @@ class InputWriter:
         self._items: list[Wire] = []
         self._custom_calls: set[str] = set()
 
-    def write(self, body: Json) -> None:
-        """Put `instructions` and `input` into `body`."""
-        leading = 0
-        while leading < len(self._messages) and self._messages[leading].role is Role.SYSTEM:
-            leading += 1
-        if leading == len(self._messages):
-            # Instructions alone are no input.
-            leading = 0
-        instructions: list[str] = []
-        for index, message in enumerate(self._messages[:leading]):
-            for position, part in enumerate(message.parts):
-                if isinstance(part, TextPart):
-                    instructions.append(part.text)
-                else:
-                    self._drop(f"messages[{index}].parts[{position}]", part)
-        if instructions:
-            body["instructions"] = "\n\n".join(instructions)
-        for index in range(leading, len(self._messages)):
+    def items(self) -> list[Wire]:
+        """All messages as items. Raises CallerError for what must not be lost and cannot be said."""
+        for index in range(len(self._messages)):
             self._write_message(index)
-        body["input"] = self._items
+        return self._items
 
     def _write_message(self, index: int) -> None:
         message = self._messages[index]
@@ -85,11 +71,12 @@ class InputWriter:
                 following = self._messages[index + 1 : index + 2]
                 self._write_output(message, path, any(other.role is Role.ASSISTANT for other in following))
             case Role.TOOL:
-                for index, part in enumerate(message.parts):
+                for position, part in enumerate(message.parts):
+                    place = f"{path}.parts[{position}]"
                     if isinstance(part, ToolResultPart):
-                        self._write_result(part, f"{path}.parts[{index}]")
+                        self._write_result(part, place)
                     else:
-                        self._drop(f"{path}.parts[{index}]", part)
+                        self._drop(place, part)
 
     def _drop(self, path: str, part: Part) -> None:
         self._dropped.append(f"{path}: {PART_NAME[type(part)]}")

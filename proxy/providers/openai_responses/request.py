@@ -58,9 +58,8 @@ def encode_request(request: ChatRequest, target: Target) -> UpstreamRequest:
     if request.sampling.n > 1:
         raise CallerError(ErrorKind.INVALID_REQUEST, "n: this model gives one answer only", param="n")
     dropped: list[str] = []
-    writer = InputWriter(request.messages, dropped)
     body: Json = {"model": target.model, "stream": True, "store": False}
-    writer.write(body)
+    body["input"] = InputWriter(request.messages, dropped).items()
     _add_sampling(body, request.sampling, dropped)
     _add_tools(body, request, dropped)
     _add_text(body, request.response_format, request.verbosity)

@@ -69,7 +69,7 @@ class ResponsesDecoder:
         return out
 
     def _take(self, name: bytes, payload: bytes) -> None:
-        if payload == b"[DONE]":
+        if payload[:6] == b"[DONE]":
             # OpenRouter ends with it (recording openrouter raw-cot); the terminal event has come before.
             return
         event = _event(payload)
