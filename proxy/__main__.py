@@ -114,6 +114,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_serve(commands)
+    _add_check(commands)
+    commands.add_parser(
+        "schema",
+        help="print the JSON Schema of configuration files",
+        description="Print the JSON Schema (2020-12) of configuration files, for editors.",
+        allow_abbrev=False,
+    )
+    return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser(
         "serve",
         help="run the proxy (the usual command: may be left out)",
@@ -127,6 +139,9 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--workers", type=_workers, metavar="N", help="processes that share the port; 0: one for each CPU"
     )
+
+
+def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     check = commands.add_parser(
         "check",
         help="check a configuration file",
@@ -142,13 +157,6 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print the effective configuration with the origin of each value, secrets masked",
     )
-    commands.add_parser(
-        "schema",
-        help="print the JSON Schema of configuration files",
-        description="Print the JSON Schema (2020-12) of configuration files, for editors.",
-        allow_abbrev=False,
-    )
-    return parser
 
 
 def _workers(text: str) -> str:

@@ -81,6 +81,7 @@ class Redactor:
         self._values = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
     def redact(self, text: str) -> str:
+        """`text` with `***` for each secret."""
         if self._values is not None:
             text = self._values.sub(MASK, text)
         return mask_key_like(text)

@@ -15,6 +15,8 @@ _EVERYWHERE = frozenset({"0.0.0.0", "::"})
 
 
 class ListenAddress(msgspec.Struct, frozen=True):
+    """Where to listen."""
+
     host: str
     """A name or an address; IPv6 without brackets."""
     port: int
@@ -57,7 +59,7 @@ def parse_listen_address(text: str) -> ListenAddress:
 
 def _hint(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return f"; did you mean '127.0.0.1:{text}'?"
     if "://" in text:
         return "; leave the scheme out"

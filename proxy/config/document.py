@@ -34,6 +34,8 @@ Value = str | int | float | bool | None
 
 
 class Scalar(msgspec.Struct):
+    """A single value."""
+
     value: Value
     origin: Origin
     text: str = ""
@@ -43,11 +45,15 @@ class Scalar(msgspec.Struct):
 
 
 class Items(msgspec.Struct):
+    """A list."""
+
     items: list["Scalar | Items | Table"]
     origin: Origin
 
 
 class Table(msgspec.Struct):
+    """Keys and values."""
+
     entries: dict[str, "Scalar | Items | Table"]
     origin: Origin
     keys: dict[str, Origin] = {}

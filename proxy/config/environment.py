@@ -25,6 +25,7 @@ _SERVICE_LINK = re.compile(
 )
 """What Kubernetes sets in every pod beside a Service named `llm-stream-proxy`; nobody meant these for us."""
 
+_INDEX = re.compile("[0-9]{1,5}")
 _NOT_IN_VARIABLES = re.compile(r"[^A-Z0-9]")
 
 
@@ -37,6 +38,7 @@ class Override(msgspec.Struct, frozen=True):
 
     @property
     def origin(self) -> Origin:
+        """The variable, as `$NAME`."""
         return Origin(f"${self.variable}")
 
 
@@ -65,6 +67,7 @@ class _Walk:
         self._problems = problems
 
     def apply(self, root: Table) -> None:
+        """Go down from `root` and set what the last part names."""
         node: Node = root
         kind: types.Type = settings_type()
         parts = self._override.parts
@@ -119,7 +122,7 @@ class _Walk:
         if not isinstance(node, Items):
             self._refuse("the file has something else than a list there")
             return None
-        index = int(part) if part.isdigit() and len(part) < 6 else self._index_of_name(node, part)
+        index = int(part) if _INDEX.fullmatch(part) else self._index_of_name(node, part)
         plain, _ = plain_type(item_type)
         if index is None:
             names = [_variable_part(name) for name in _item_names(node)]

@@ -5,6 +5,7 @@ The order of strength is flag, environment, file, preset, default. Everything th
 
 import hashlib
 import os
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -65,22 +66,7 @@ def load(sources: Sources, *, kinds: Collection[str] | None = None) -> Loaded:
     """
     environ = os.environ if sources.environ is None else sources.environ
     problems = Problems()
-    root = _read(sources, problems)
-    overrides = find_overrides(environ)
-    for override in overrides:
-        if len(override.parts) == 1:
-            apply_override(root, override, problems)
-    add_embedded_default(root, environ)
-    for override in overrides:
-        if len(override.parts) > 1:
-            apply_override(root, override, problems)
-    fill_presets(root, environ, problems)
-    add_preset_models(root)
-    for flag in sources.flags:
-        origin = Origin(flag.flag)
-        text = Scalar(int(flag.text) if flag.text.isdigit() else flag.text, origin, flag.text)
-        root.put(flag.key, text, origin)
-
+    root = _merged(sources, environ, problems)
     directory = sources.file.parent if sources.file is not None else Path()
     shape = ShapeChecker(problems, environ, directory)
     config = to_config(shape.check(root))
@@ -98,6 +84,27 @@ def load(sources: Sources, *, kinds: Collection[str] | None = None) -> Loaded:
         files=tuple(dict.fromkeys(files)),
         digest=digest_of(config),
     )
+
+
+def _merged(sources: Sources, environ: Mapping[str, str], problems: Problems) -> Table:
+    """All sources in one tree."""
+    root = _read(sources, problems)
+    overrides = find_overrides(environ)
+    # Whole sections first: whether there are providers decides about the embedded default, which parts may change.
+    for override in overrides:
+        if len(override.parts) == 1:
+            apply_override(root, override, problems)
+    add_embedded_default(root, environ)
+    for override in overrides:
+        if len(override.parts) > 1:
+            apply_override(root, override, problems)
+    fill_presets(root, environ, problems)
+    add_preset_models(root)
+    for flag in sources.flags:
+        origin = Origin(flag.flag)
+        is_number = re.fullmatch("[0-9]{1,9}", flag.text) is not None
+        root.put(flag.key, Scalar(int(flag.text) if is_number else flag.text, origin, flag.text), origin)
+    return root
 
 
 def _read(sources: Sources, problems: Problems) -> Table:

@@ -36,9 +36,13 @@ class Findings(Protocol):
 
     kinds: Collection[str]
 
-    def add(self, path: KeyPath, message: str) -> None: ...
+    def add(self, path: KeyPath, message: str) -> None:
+        """A problem: the configuration is refused."""
+        ...
 
-    def warn(self, path: KeyPath, message: str) -> None: ...
+    def warn(self, path: KeyPath, message: str) -> None:
+        """Something that works, but is probably not meant."""
+        ...
 
 
 def check_provider(findings: Findings, index: int, provider: Provider, listen: ListenAddress | None) -> None:

@@ -28,6 +28,8 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong, as one line."""
+
     origin: Origin
     path: str
     """The key, as `providers[0].timeouts.idle_s`; empty for the file as a whole."""
@@ -45,6 +47,7 @@ class Problems:
         self.found: list[Problem] = []
 
     def add(self, origin: Origin, path: str, message: str) -> None:
+        """Note a problem, once."""
         problem = Problem(origin, path, message)
         if problem not in self.found:
             self.found.append(problem)

@@ -61,16 +61,22 @@ class OnCut(StrEnum):
 
 
 class UsageMode(StrEnum):
+    """Whether the provider is asked for usage that the caller did not ask for."""
+
     OBSERVE = "observe"
     INJECT = "inject"
 
 
 class LogFormat(StrEnum):
+    """How a log line is written."""
+
     JSON = "json"
     TEXT = "text"
 
 
 class LogLevel(StrEnum):
+    """The least severe lines that are written."""
+
     DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"

@@ -116,6 +116,7 @@ def test_the_embedded_default_can_be_overridden_in_its_parts(tmp_path: Path) -> 
         ("LISTEN__PORT", "5", "'listen' is no section, so there is nothing below it"),
         ("CORS__ORIGINS__0__X", "5", "items of this list have nothing below them"),
         ("PROVIDERS__OPNAI__BASE_URL", "https://a.example/v1", "no item 'OPNAI' there; did you mean 'OPENAI'?"),
+        ("PROVIDERS__²__NAME", "a", "no item '²' there; known: OPENAI, LLAMA_CPP"),
         ("PROVIDERS__7__NAME", "a", "the list has 2 items, so the next is number 2"),
         ("PROVIDERS__OPENAI__API_KEY", "sk-canary-0123456789", "providers[0].api_key: expected env:NAME or file:PATH, got a literal"
          " (not shown); keep keys out of the configuration"),
@@ -169,6 +170,9 @@ def test_no_key_of_the_configuration_looks_like_what_kubernetes_sets() -> None:
 def test_a_wrong_flag_is_named(tmp_path: Path) -> None:
     flags = (Flag("--listen", "listen", "8080"), Flag("--workers", "workers", "999"))
 
+    assert problems_of("", tmp_path, ENVIRON, (Flag("--listen", "listen", "²"),)) == [
+        "--listen: listen: expected HOST:PORT, such as 127.0.0.1:8080, got '²'; the port is missing"
+    ]
     assert problems_of("", tmp_path, ENVIRON, flags) == [
         "--listen: listen: expected HOST:PORT, such as 127.0.0.1:8080, got '8080'; did you mean '127.0.0.1:8080'?",
         "--workers: workers: expected a whole number from 0 to 256, got 999",
