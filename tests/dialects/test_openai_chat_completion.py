@@ -1,16 +1,13 @@
-"""Whole Chat Completions answers, and errors before a stream began."""
+"""Whole Chat Completions answers."""
 
 import json
 from typing import Any
 
-import openai
 import pytest
 
 from proxy.dialects.base import StreamContext
 from proxy.dialects.openai_chat.dialect import OpenAIChatDialect
-from proxy.dialects.openai_errors import error_status
 from proxy.hub.completion import CompletedBlock, Completion
-from proxy.hub.errors import CallerError, ErrorKind, UpstreamError
 from proxy.hub.events import (
     CitationAdded,
     FinishReason,
@@ -27,7 +24,7 @@ from proxy.hub.events import (
 )
 from proxy.providers.openai_chat.provider import OpenAIChat
 from tests.support.corpus import Recording, params
-from tests.support.openai_chat_api import MESSAGES, TARGET, client, read_whole_by_sdk, reading_of, recorded_answers
+from tests.support.openai_chat_api import TARGET, read_whole_by_sdk, reading_of, recorded_answers
 from tests.support.readings import as_told_by
 
 DIALECT = OpenAIChatDialect()
@@ -119,27 +116,3 @@ def test_a_recorded_answer_reads_the_same_after_conversion(recording: Recording)
         told.tool_calls,
         told.tokens,
     )
-
-
-# --- errors with a status
-
-
-@pytest.mark.parametrize("kind", list(ErrorKind))
-def test_every_error_makes_the_sdk_raise_by_its_status(kind: ErrorKind) -> None:
-    error = UpstreamError(kind, "it broke", status=400, code="code_1")
-
-    status = DIALECT.status(error)
-    sdk = client(DIALECT.encode_error(error, "req_1"), status, "application/json")
-
-    assert status == error_status(error)
-    with pytest.raises(openai.APIStatusError, match="it broke") as fault:
-        sdk.chat.completions.create(model="m", messages=MESSAGES)
-    assert (fault.value.status_code, fault.value.code) == (status, "code_1")
-
-
-def test_a_callers_fault_names_the_field() -> None:
-    error = CallerError(ErrorKind.INVALID_REQUEST, "n: expected 1, got 2", param="n")
-
-    assert json.loads(DIALECT.encode_error(error, "req_1")) == {
-        "error": {"message": "n: expected 1, got 2", "type": "invalid_request_error", "param": "n", "code": None}
-    }

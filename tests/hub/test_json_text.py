@@ -1,0 +1,35 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.hub.json_text import mended
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'"plain \\n"', b'"plain \\n"'),
+        (b'"\\ud83d"', b'"\\ufffd"'),
+        (b'"\\uDE00 x"', b'"\\ufffd x"'),
+        (b'"\\ud83d\\ude00"', b'"\\ud83d\\ude00"'),
+        (b'"\\ud83d\\ud83d\\ude00"', b'"\\ufffd\\ud83d\\ude00"'),
+        (b'"\\\\ud83d"', b'"\\\\ud83d"'),
+        (b'"half \xe2\x82"', '"half \ufffd"'.encode()),
+    ],
+)
+def test_half_characters_become_replacement_characters(text: bytes, expected: bytes) -> None:
+    assert mended(text) == expected
+
+
+@given(st.text())
+def test_good_text_stays_as_it_is(text: str) -> None:
+    for is_ascii in (True, False):
+        good = json.dumps(text, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass")
+        assert mended(good) == good
+
+
+@given(st.binary())
+def test_what_is_mended_once_stays_so(text: bytes) -> None:
+    assert mended(mended(text)) == mended(text)
