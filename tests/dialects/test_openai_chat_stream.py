@@ -282,6 +282,8 @@ def test_citations_are_annotations_of_the_whole_text() -> None:
                 CitationAdded(2, "https://b"),
                 CitationAdded(2, title="a document without address"),
                 CitationAdded(2, "https://n", raw=native, origin=Origin.OPENAI),
+                CitationAdded(2, raw='{"type":"file_citation","file_id":"f","index":1}', origin=Origin.OPENAI),
+                CitationAdded(2, "https://r", raw='{"type":"url_citation","url":"https://r"}', origin=Origin.OPENAI),
             ],
         ),
     )
@@ -292,6 +294,7 @@ def test_citations_are_annotations_of_the_whole_text() -> None:
         {"start_index": 4, "end_index": 5, "title": "A", "url": "https://a", "content": "said"},
         {"start_index": 6, "end_index": 6, "title": "", "url": "https://b"},
         {"url": "https://n", "title": "N", "start_index": 0, "end_index": 1},
+        {"start_index": 6, "end_index": 6, "title": "", "url": "https://r"},
     ]
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.hub.events import CitationAdded, FinishReason, MediaBlock, Origin, Usage
+from proxy.hub.events import CitationAdded, FinishReason, MediaBlock, Usage
 
 Json = dict[str, object]
 
@@ -58,11 +58,8 @@ def annotation(citation: CitationAdded, block_start: int, text_length: int) -> J
     `block_start`: where the citation's block begins in the whole text, `text_length`: how long that is so far. A
     citation without a place is put at the end.
     """
-    if citation.raw is not None and citation.origin is Origin.OPENAI:
-        try:
-            return {**_OBJECT.decode(citation.raw)}
-        except (ValueError, RecursionError):
-            pass
+    if citation.raw is not None and (own := _own(citation.raw)) is not None:
+        return own
     if citation.url is None:
         return None
     start = text_length if citation.start is None else block_start + citation.start
@@ -76,6 +73,16 @@ def annotation(citation: CitationAdded, block_start: int, text_length: int) -> J
     if citation.cited_text:
         cited["content"] = citation.cited_text
     return {"type": "url_citation", "url_citation": cited}
+
+
+def _own(raw: str) -> Json | None:
+    """The provider's own annotation, if it is one of this API: Responses has others, and words this one flat."""
+    if '"url_citation":' not in raw:
+        return None
+    try:
+        return {**_OBJECT.decode(raw)}
+    except (ValueError, RecursionError):
+        return None
 
 
 def image(media: MediaBlock, index: int) -> Json | None:
