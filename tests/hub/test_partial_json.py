@@ -54,10 +54,10 @@ def in_string(prefix: str) -> bool:
 def reference(prefix: str) -> object:
     """The value of the longest head of `prefix` that its closers make whole, by trying them all."""
     if not in_string(prefix):
-        prefix = re.sub(r"-?[0-9][-+.eE0-9]*$", "", prefix)
+        prefix = re.sub(r"-?[0-9][-+.eE0-9]*\Z", "", prefix)
     for end in range(len(prefix), 0, -1):
         head = prefix[:end]
-        if in_string(head) and re.search(r"(?<!\\)(\\\\)*\\u[dD][89abAB]..$", head):
+        if in_string(head) and re.search(r"(?<!\\)(\\\\)*\\u[dD][89abAB]..\Z", head):
             continue
         try:
             return json.loads(head + closers_of(head))
