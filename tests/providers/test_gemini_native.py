@@ -138,6 +138,16 @@ def test_proofs_of_other_providers_are_taken_out_and_the_rest_stays() -> None:
     assert new["contents"][1]["parts"][1] == {**expected, "thoughtSignature": NO_SIGNATURE}
 
 
+def test_the_word_for_no_signature_stays_for_models_that_want_one() -> None:
+    part = {"functionCall": {"name": "f"}, "thoughtSignature": NO_SIGNATURE}
+    body = json.dumps({"contents": [{"role": "model", "parts": [part]}]}).encode()
+
+    assert splice(call(body), "gemini-3-pro").body == body
+    assert json.loads(splice(call(body), "gemini-2.5-pro").body) == {
+        "contents": [{"role": "model", "parts": [{"functionCall": {"name": "f"}}]}]
+    }
+
+
 def test_a_body_that_is_no_request_is_the_callers_fault() -> None:
     for body in (
         b'"model"',

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from google.genai import types
 
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.hub.events import Origin, ToolKind
@@ -38,19 +37,10 @@ from proxy.hub.request import (
 from proxy.providers.base import Target, UpstreamRequest
 from proxy.providers.gemini.contents import NO_SIGNATURE
 from proxy.providers.gemini.provider import Gemini
+from tests.support import gemini_sdk
 
 MODEL_25 = "gemini-2.5-flash"
 MODEL_3 = "gemini-3-flash-preview"
-
-SDK_TYPES: dict[str, Any] = {
-    "contents": types.Content,
-    "systemInstruction": types.Content,
-    "tools": types.Tool,
-    "toolConfig": types.ToolConfig,
-    "generationConfig": types.GenerationConfig,
-    "safetySettings": types.SafetySetting,
-}
-"""Each refuses fields that it does not know."""
 
 
 def user(*parts: Part | str) -> Message:
@@ -76,20 +66,13 @@ def _parts(parts: tuple[Part | str, ...]) -> tuple[Part, ...]:
 def encode(*messages: Message, model: str = MODEL_3, **fields: Any) -> UpstreamRequest:
     request = ChatRequest("alias", messages or (user("hi"),), **fields)
     sent = Gemini().encode_request(request, Target("google", model))
-    check_with_sdk_types(json.loads(sent.body))
+    gemini_sdk.check_request(json.loads(sent.body))
     return sent
 
 
 def body(*messages: Message, model: str = MODEL_3, **fields: Any) -> dict[str, Any]:
     decoded: dict[str, Any] = json.loads(encode(*messages, model=model, **fields).body)
     return decoded
-
-
-def check_with_sdk_types(sent: dict[str, Any]) -> None:
-    for name, value in sent.items():
-        for each in value if isinstance(value, list) else [value]:
-            if name in SDK_TYPES:
-                SDK_TYPES[name].model_validate(each)
 
 
 def contents(*messages: Message, model: str = MODEL_3) -> list[dict[str, Any]]:

@@ -373,6 +373,12 @@ def test_each_signed_thought_is_a_block() -> None:
     ]
 
 
+def test_an_empty_signature_is_none() -> None:
+    body = sse(chunk({"text": "a", "thoughtSignature": ""}, {"text": "", "thoughtSignature": ""}, finish="STOP"))
+
+    assert len(fold(decode([body])).blocks) == 1
+
+
 def test_code_that_the_provider_ran_is_a_call_and_its_result() -> None:
     code = {"executableCode": {"language": "PYTHON", "code": "print(1)"}, "thoughtSignature": "c2ln"}
     failed = {"codeExecutionResult": {"outcome": "OUTCOME_FAILED", "output": "no"}}

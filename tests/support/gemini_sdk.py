@@ -4,6 +4,7 @@ The body comes in pieces of 61 bytes, so that lines and characters are split.
 """
 
 import base64
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,16 +40,11 @@ class Server:
     requests: list[httpx2.Request] = field(default_factory=list)
 
     def client(self) -> genai.Client:
-        options = types.HttpOptions(
-            base_url="http://proxy.test",
-            api_version=self.api_version,
-            client_args={"transport": httpx2.MockTransport(self._answer)},
-        )
-        # Kept: a client that nobody holds closes itself in the middle of its stream.
-        self._client = genai.Client(api_key="test-key", http_options=options)
-        return self._client
+        """The shared client; until the next server's, its requests come here."""
+        _SERVERS[self.api_version] = self
+        return _client(self.api_version)
 
-    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
         request.read()
         self.requests.append(request)
         return httpx2.Response(self.status, headers={"content-type": self.content_type}, content=self._pieces())
@@ -56,6 +52,20 @@ class Server:
     def _pieces(self) -> Iterator[bytes]:
         for start in range(0, len(self.body), PIECE_BYTES):
             yield self.body[start : start + PIECE_BYTES]
+
+
+_SERVERS: dict[str, Server] = {}
+
+
+@functools.cache
+def _client(api_version: str) -> genai.Client:
+    """One for all tests: making a client costs a hundred times what a call does."""
+    options = types.HttpOptions(
+        base_url="http://proxy.test",
+        api_version=api_version,
+        client_args={"transport": httpx2.MockTransport(lambda request: _SERVERS[api_version].answer(request))},
+    )
+    return genai.Client(api_key="test-key", http_options=options)
 
 
 def read_stream(body: bytes, api_version: str = "v1beta") -> list[types.GenerateContentResponse]:
@@ -152,3 +162,22 @@ def sent_body(server: Server) -> dict[str, Any]:
     """The JSON of the SDK's last request."""
     body: dict[str, Any] = json.loads(server.requests[-1].content)
     return body
+
+
+SENT_TYPES: dict[str, Any] = {
+    "contents": types.Content,
+    "systemInstruction": types.Content,
+    "tools": types.Tool,
+    "toolConfig": types.ToolConfig,
+    "generationConfig": types.GenerationConfig,
+    "safetySettings": types.SafetySetting,
+}
+"""The SDK's own types of a request's fields. Each refuses fields that it does not know."""
+
+
+def check_request(body: dict[str, Any]) -> None:
+    """Hold a request against the types that the SDK writes requests with."""
+    for name, value in body.items():
+        for each in value if isinstance(value, list) else [value]:
+            if name in SENT_TYPES:
+                SENT_TYPES[name].model_validate(each)

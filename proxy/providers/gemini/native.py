@@ -35,7 +35,6 @@ _Fields = dict[str, msgspec.Raw]
 
 _FIELDS = msgspec.json.Decoder(_Fields)
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
-_TEXT = msgspec.json.Decoder(str)
 
 
 def splice_request(call: NativeCall, target: Target) -> UpstreamRequest:
@@ -61,14 +60,14 @@ def _verb(call: NativeCall) -> str:
 
 def _spliced(body: bytes, name: str, *, needs_signatures: bool) -> bytes:
     names_model = b'"model"' in body
-    has_carried = CARRIED_PREFIX in body
-    if not names_model and not has_carried:
+    has_foreign = CARRIED_PREFIX in body or (not needs_signatures and NO_SIGNATURE.encode() in body)
+    if not names_model and not has_foreign:
         return body
     fields = _read(_FIELDS, body)
     changed = False
     if names_model:
         changed = _name_model(fields, name)
-    if has_carried:
+    if has_foreign:
         changed |= _clean(fields, needs_signatures=needs_signatures)
     return msgspec.json.encode(fields) if changed else body
 
@@ -95,34 +94,28 @@ def _clean(fields: _Fields, *, needs_signatures: bool) -> bool:
     """Take other providers' proofs out of `contents`. Whether there were any."""
     changed = False
     for wrapper in ("generateContentRequest", "generate_content_request"):
-        if wrapper in fields and CARRIED_PREFIX in bytes(fields[wrapper]):
+        if wrapper in fields and bytes(fields[wrapper])[:1] == b"{":
             inner = _read(_FIELDS, fields[wrapper])
-            changed |= _clean(inner, needs_signatures=needs_signatures)
-            fields[wrapper] = msgspec.Raw(msgspec.json.encode(inner))
+            if _clean(inner, needs_signatures=needs_signatures):
+                fields[wrapper] = msgspec.Raw(msgspec.json.encode(inner))
+                changed = True
     raw = fields.get("contents")
-    if raw is None or bytes(raw)[:1] != b"[" or CARRIED_PREFIX not in bytes(raw):
+    if raw is None or bytes(raw)[:1] != b"[":
         return changed
-    contents: list[msgspec.Raw] = []
-    for content in _read(_LIST, raw):
-        kept = _clean_content(content, needs_signatures=needs_signatures)
-        if kept is not None:
-            contents.append(kept)
-    fields["contents"] = msgspec.Raw(msgspec.json.encode(contents))
+    contents = [_clean_content(content, needs_signatures=needs_signatures) for content in _read(_LIST, raw)]
+    fields["contents"] = msgspec.Raw(msgspec.json.encode([content for content in contents if content is not None]))
     return True
 
 
 def _clean_content(content: msgspec.Raw, *, needs_signatures: bool) -> msgspec.Raw | None:
     """The content without foreign proofs; `None` when it held nothing else."""
-    if CARRIED_PREFIX not in bytes(content):
+    if b"ignature" not in bytes(content):
         return content
     fields = _read(_FIELDS, content)
     if bytes(fields.get("parts", b""))[:1] != b"[":
         return content
-    parts = [
-        kept
-        for part in _read(_LIST, fields["parts"])
-        if (kept := _clean_part(part, needs_signatures=needs_signatures)) is not None
-    ]
+    cleaned = [_clean_part(part, needs_signatures=needs_signatures) for part in _read(_LIST, fields["parts"])]
+    parts = [part for part in cleaned if part is not None]
     if not parts:
         return None
     fields["parts"] = msgspec.Raw(msgspec.json.encode(parts))
@@ -130,21 +123,25 @@ def _clean_content(content: msgspec.Raw, *, needs_signatures: bool) -> msgspec.R
 
 
 def _clean_part(part: msgspec.Raw, *, needs_signatures: bool) -> msgspec.Raw | None:
-    if CARRIED_PREFIX not in bytes(part):
+    if b"ignature" not in bytes(part):
         return part
     fields = _read(_FIELDS, part)
-    for key in ("thoughtSignature", "thought_signature"):
-        if key in fields and _read(_TEXT, fields[key]).encode().startswith(CARRIED_PREFIX):
-            del fields[key]
-            break
-    else:
+    name = next((name for name in ("thoughtSignature", "thought_signature") if name in fields), None)
+    if name is None or not _is_foreign(fields[name], needs_signatures=needs_signatures):
         return part
+    del fields[name]
     if "functionCall" in fields or "function_call" in fields:
         if needs_signatures:
             fields["thoughtSignature"] = msgspec.Raw(msgspec.json.encode(NO_SIGNATURE))
     elif bytes(fields.get("text", b'""')) == b'""' and set(fields) <= {"text", "thought"}:
         return None
     return msgspec.Raw(msgspec.json.encode(fields))
+
+
+def _is_foreign(signature: msgspec.Raw, *, needs_signatures: bool) -> bool:
+    """Whether a signature holds another provider's proof, or says that there is none to a model that asks for none."""
+    text = bytes(signature).strip(b'"')
+    return text.startswith(CARRIED_PREFIX) or (not needs_signatures and text == NO_SIGNATURE.encode())
 
 
 def _read(decoder: msgspec.json.Decoder[T], json: bytes | msgspec.Raw) -> T:

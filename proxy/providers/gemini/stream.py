@@ -156,7 +156,7 @@ class Answer:
                 # Its reasoning block would end the text that the citations of this very chunk are about.
                 last_signature = parts.pop().thoughtSignature
             for part in parts:
-                if part.text and part.thoughtSignature is None:
+                if part.text and not part.thoughtSignature:
                     self._add_text(part.text, part.thought, out)
                 else:
                     self._take_part(part, out)
@@ -186,7 +186,7 @@ class Answer:
 
     def _take_part(self, part: wire.Part, out: list[Event]) -> None:
         """A part that is not merely text."""
-        signature = part.thoughtSignature
+        signature = part.thoughtSignature or None
         if part.functionCall is not None:
             self._calls.take(part.functionCall, signature, out)
         elif part.thought:
@@ -281,7 +281,7 @@ class Answer:
 def _is_bare_signature(part: wire.Part) -> bool:
     """Whether a part is nothing but a signature: an empty text (recording strict-mode-streamed), or no content at all."""
     return (
-        part.thoughtSignature is not None
+        bool(part.thoughtSignature)
         and not part.text
         and not part.thought
         and part.functionCall is None

@@ -1,0 +1,1 @@
+"""The dialect `gemini`: start at `dialect`."""
