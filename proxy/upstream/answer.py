@@ -14,6 +14,7 @@ may end in a bare LF (section 2.2), and folded header lines are joined (section 
 
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import NoReturn
 
 import httptools
@@ -30,8 +31,8 @@ MAX_INFORMATIONAL = 32
 MAX_FRAMING_BYTES = 64 * 1024
 """Bytes of chunk extensions and trailers without a byte of body between them."""
 
-CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-"""What a header value must not have: llhttp has to be lenient about values to join folded lines."""
+CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+"""What a header value must not have, LF excepted: llhttp has to be lenient about values to join folded lines."""
 
 
 class Phase(Enum):
@@ -58,7 +59,7 @@ class AnswerHead(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     """Lower-case names. Repeated ones are joined by `, `; of `set-cookie`, which has no list form, only the first."""
     raw_headers: bytes
-    """Lines `Name: value`, joined by CR LF, in the peer's order and case; one piece, because many streams keep it."""
+    """Names and values in turn, joined by LF, in the peer's order and case; one piece, because many streams keep it."""
     framing: Framing
 
 
@@ -74,7 +75,6 @@ class AnswerReader:
         "_phase",
         "_raw",
         "_refusal",
-        "_trailers",
         "has_extra_bytes",
         "head",
         "on_body",
@@ -91,11 +91,11 @@ class AnswerReader:
         self.on_body = self.pieces.append
         self._is_head_request = method == "HEAD"
         self._phase = Phase.HEAD
-        self._raw: list[tuple[bytes, bytes]] = []
+        self._raw: list[bytes] = []
+        """Names and values in turn: of the head that is being read, then of the trailers."""
         self._head_bytes = 0
         self._framing_bytes = 0
         self._informational = 0
-        self._trailers = 0
         self._refusal: UpstreamError | None = None
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
@@ -180,6 +180,8 @@ class AnswerReader:
                 self.has_extra_bytes = True
                 return
             raise self._refusal or protocol(FaultCode.BAD_RESPONSE) from error
+        if len(self._raw) > 2 * MAX_TRAILERS and self.head is not None and self.head.framing is Framing.CHUNKED:
+            raise protocol(FaultCode.BAD_RESPONSE)
 
     # --- llhttp's callbacks. What they raise stops the parser; `_parse` then raises the refusal.
 
@@ -189,14 +191,7 @@ class AnswerReader:
             raise StopParsing
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase is Phase.HEAD:
-            self._raw.append((name, value))
-            if len(self._raw) > MAX_HEADERS:
-                self._refuse(FaultCode.HEAD_TOO_LARGE)
-            return
-        self._trailers += 1
-        if self._trailers > MAX_TRAILERS:
-            self._refuse(FaultCode.BAD_RESPONSE)
+        self._raw += (name, value)
 
     def on_headers_complete(self) -> None:
         if self._phase is Phase.DONE:
@@ -213,10 +208,12 @@ class AnswerReader:
             if self._informational > MAX_INFORMATIONAL:
                 self._refuse(FaultCode.BAD_RESPONSE)
             return
-        if CONTROL.search(b"".join([value for _, value in raw])) is not None:
+        if len(raw) > 2 * MAX_HEADERS:
+            self._refuse(FaultCode.HEAD_TOO_LARGE)
+        lines = b"\n".join(raw)
+        if CONTROL.search(lines) is not None or lines.count(b"\n") >= max(1, len(raw)):
             self._refuse(FaultCode.BAD_RESPONSE)
         headers = _header_dict(raw)
-        lines = b"\r\n".join([b"%b: %b" % (name, value.strip()) for name, value in raw])
         framing = self._framing(status, version, headers)
         self.head = AnswerHead(status, version, headers, lines, framing)
         self._phase = Phase.DONE if framing is Framing.NONE else Phase.BODY
@@ -244,13 +241,19 @@ class StopParsing(Exception):
     """Makes llhttp stop; never leaves this module."""
 
 
-def _header_dict(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+def _header_dict(raw: list[bytes]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for name, value in raw:
-        key = name.decode("ascii").lower()
+    for name, value in zip(raw[::2], raw[1::2], strict=True):
+        key = _lower_name(name)
         text = value.strip().decode("latin-1")
         if key not in headers:
             headers[key] = text
         elif key != "set-cookie":
             headers[key] = f"{headers[key]}, {text}"
     return headers
+
+
+@lru_cache(maxsize=1024)
+def _lower_name(name: bytes) -> str:
+    """One string for the same name in every stream: many streams keep their headers."""
+    return name.decode("ascii").lower()

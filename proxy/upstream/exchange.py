@@ -126,10 +126,8 @@ class Exchange:
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
         """Every header line as it came, in order."""
-        if not self._raw_headers:
-            return []
-        lines = [line.partition(b": ") for line in self._raw_headers.split(b"\r\n")]
-        return [(name, value) for name, _, value in lines]
+        flat = self._raw_headers.split(b"\n") if self._raw_headers else []
+        return [(name, value.strip()) for name, value in zip(flat[::2], flat[1::2], strict=True)]
 
     # --- for whoever asked
 

@@ -281,6 +281,7 @@ EXTRA = [
     Case("second_answer", of_length(b"hi") + of_length(b"evil"), b"hi"),
     Case("body_after_no_content", b"HTTP/1.1 204 N\r\nContent-Length: 3\r\n\r\nabc", status=204),
     Case("body_after_head_request", of_length(b"hi"), method="HEAD"),
+    Case("trailers_after_head_request", CHUNKED + b"0\r\n" + b"A: b\r\n" * (MAX_TRAILERS + 2), method="HEAD"),
     Case("garbage_after_close", of_length(b"hi", b"Connection: close") + b"X", b"hi"),
 ]
 

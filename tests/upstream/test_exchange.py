@@ -38,7 +38,7 @@ def connection() -> Connection:
 
 def exchange_on(connection: Connection, **headers: str) -> Exchange:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    raw = b"\r\n".join(f"{name}: {value}".encode() for name, value in named.items())
+    raw = b"\n".join(text.encode() for item in named.items() for text in item)
     head = AnswerHead(200, "1.1", named, raw, Framing.CHUNKED)
     return Exchange(connection, head, connect=None, headers_s=0.5, peer="10.0.0.1:1")
 
