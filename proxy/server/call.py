@@ -110,6 +110,7 @@ class CallHandler:
         """The response headers of an answer from upstream."""
         record = self.record
         headers = {
+            **self.gateway.cors_headers(self.request),
             **passed_headers(upstream_headers),
             "x-request-id": record.request_id,
             "x-proxy-provider": record.provider,

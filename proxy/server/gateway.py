@@ -23,6 +23,7 @@ from proxy.metrics import CallMetrics, Metrics
 from proxy.record import CallRecord
 from proxy.routing import ResolvedTarget, Router
 from proxy.server.answers import error_answer
+from proxy.server.cors import answer_preflight, cors_headers
 from proxy.server.dispatch import Dispatcher
 from proxy.upstream import UpstreamPool
 
@@ -67,15 +68,24 @@ class Gateway:
         refusal = refuse_framing(request)
         if refusal is not None:
             return self.refuse(request, refusal)
+        cors = self.cors_headers(request)
         found = self.dispatcher.find(request.method, request.rel_url.raw_path)
         if not isinstance(found, frozenset):
             handler, values = found
             response = await handler(request, values)
         else:
-            response = self.refuse(request, self._no_route(request, found))
+            preflight = answer_preflight(request, cors) if found else None
+            response = preflight or self.refuse(request, self._no_route(request, found))
+        if cors and not response.prepared:
+            response.headers.update(cors)
         if self.is_draining:
             response.force_close()
         return response
+
+    def cors_headers(self, request: BaseRequest) -> Mapping[str, str]:
+        """What lets the asking page read the answer; mostly nothing."""
+        origins = self.snapshot.config.cors.origins
+        return cors_headers(request, origins) if origins else {}
 
     async def handle_admin(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request of the admin listener."""

@@ -1,0 +1,53 @@
+"""Browser pages of other origins: refused by default, let in by their exact origin."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from tests.e2e.streams import chat_stream
+from tests.support.answers import sse
+from tests.support.proxy import provider, proxy_process, settings
+from tests.support.replay import ReplayServer
+
+PAGE = "https://app.example"
+
+
+@pytest.fixture
+async def url(tmp_path: Path) -> AsyncIterator[str]:
+    async with ReplayServer(sse(chat_stream(2))) as upstream:
+        chat = provider("chat", "openai_chat", upstream.base_url + "/v1")
+        async with proxy_process(settings([chat], cors={"origins": [PAGE]}), tmp_path) as proxy:
+            yield proxy.url
+
+
+async def _ask(url: str, method: str, path: str, origin: str, **more: str) -> httpx.Response:
+    body = b'{"model":"chat","messages":[{"role":"user","content":"x"}]}' if method == "POST" else None
+    async with httpx.AsyncClient() as client:
+        return await client.request(method, url + path, headers={"origin": origin, **more}, content=body)
+
+
+async def test_a_known_page_may_read_a_stream_an_error_and_a_list(url: str) -> None:
+    for method, path in (("POST", "/chat"), ("POST", "/v1/responses"), ("GET", "/v1/models"), ("GET", "/v1/none")):
+        response = await _ask(url, method, path, PAGE)
+
+        assert response.headers["access-control-allow-origin"] == PAGE
+        assert response.headers["vary"] == "Origin"
+
+
+async def test_a_known_page_may_ask_first(url: str) -> None:
+    response = await _ask(url, "OPTIONS", "/chat", PAGE, **{"access-control-request-method": "POST"})
+
+    assert response.status_code == 204
+    assert "POST" in response.headers["access-control-allow-methods"]
+    assert "authorization" in response.headers["access-control-allow-headers"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "https://app.example.evil.example", "null"])
+async def test_any_other_page_may_not(origin: str, url: str) -> None:
+    asked = await _ask(url, "OPTIONS", "/chat", origin, **{"access-control-request-method": "POST"})
+    answered = await _ask(url, "POST", "/chat", origin)
+
+    assert asked.status_code == 405
+    assert "access-control-allow-origin" not in {**asked.headers, **answered.headers}
