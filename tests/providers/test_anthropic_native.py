@@ -13,9 +13,8 @@ from proxy.hub.carried import MARK, Carried, pack
 from proxy.hub.errors import CallerError
 from proxy.hub.events import Origin
 from proxy.providers.anthropic.native import PATHS, splice_request
-from proxy.providers.anthropic.provider import AnthropicProvider
 from proxy.providers.base import NativeCall, Target
-from tests.support.anthropic_api import Case, fixture, fixture_streams, request_params
+from tests.support.anthropic_api import Case, request_params
 
 TARGET = Target("anthropic", "claude-sonnet-4-5")
 
@@ -184,36 +183,3 @@ def test_only_caller_errors_escape_from_odd_bodies(value: object) -> None:
         splice(json.dumps({"messages": [value], "thinking": value}).encode())
     with suppress(CallerError):
         splice(json.dumps(value).encode())
-
-
-# --- the provider
-
-PROVIDER = AnthropicProvider()
-
-
-def test_how_a_key_is_sent() -> None:
-    assert PROVIDER.auth_headers("sk-ant-api03-x") == {"x-api-key": "sk-ant-api03-x"}
-    assert PROVIDER.auth_headers("sk-ant-oat01-x") == {"authorization": "Bearer sk-ant-oat01-x"}
-
-
-@pytest.mark.parametrize("case", fixture_streams(), ids=str)
-def test_the_terminator_is_seen_in_raw_bytes(case: Case) -> None:
-    assert PROVIDER.is_terminator(case.body) == (case.name not in ("odd-no-stop", "mid-stream-error"))
-
-
-def test_the_word_of_the_terminator_in_a_text_is_none() -> None:
-    said = json.dumps(
-        {"type": "content_block_delta", "delta": {"text": '{"type":"message_stop"}\nevent: message_stop'}}
-    )
-
-    assert not PROVIDER.is_terminator(f"event: content_block_delta\ndata: {said}\n\n".encode())
-
-
-def test_whole_frames_are_relayed() -> None:
-    body = fixture("text")
-    splitter = PROVIDER.splitter(TARGET)
-
-    out = [splitter.feed(body[at : at + 50]) for at in range(0, len(body), 50)]
-
-    assert b"".join(out) == body
-    assert all(piece.endswith(b"\n\n") for piece in out if piece)

@@ -1,5 +1,6 @@
 """The decoder of Anthropic's answers, over every recording, every split and every truncation."""
 
+import copy
 import json
 import random
 from itertools import pairwise
@@ -15,8 +16,8 @@ from proxy.hub.events import (
     TextDelta,
     Usage,
 )
-from proxy.hub.grammar import check
-from proxy.providers.anthropic.stream import FINISH_REASON, decode_completion
+from proxy.hub.grammar import Grammar, check
+from proxy.providers.anthropic.stream import FINISH_REASON, AnthropicDecoder, decode_completion
 from proxy.providers.base import Target
 from tests.support.anthropic_api import (
     STOP_EVENT,
@@ -92,14 +93,16 @@ def test_any_split_gives_the_same_events(case: Case) -> None:
 @pytest.mark.parametrize("case", STREAMS, ids=str)
 def test_no_truncation_ends_well_or_breaks_the_grammar(case: Case) -> None:
     whole_at = case.body.rindex(STOP_EVENT) + len(STOP_EVENT)
-    stride = max(1, len(case.body) // 400)
-    ends = [*range(0, whole_at, stride), *range(max(0, whole_at - 300), whole_at)]
+    stride = max(1, whole_at // 1000)
+    decoder, grammar = AnthropicDecoder(TARGET), Grammar()
 
-    for at in ends:
-        events = decode(case.body[:at])
-        assert check(events) == [], at
-        assert isinstance(events[-1], StreamError), at
-        assert events[-1].kind is ErrorKind.CUT
+    for at in range(0, whole_at, stride):
+        ending = copy.deepcopy(decoder).finish()
+        beside = copy.deepcopy(grammar)
+        assert [beside.check(event) for event in ending] == [None] * len(ending), at
+        assert isinstance(ending[-1], StreamError) and ending[-1].kind is ErrorKind.CUT, at
+        piece = case.body[at : min(at + stride, whole_at - 1)]
+        assert all(grammar.check(event) is None for event in decoder.feed(piece))
 
 
 def test_a_last_event_without_its_blank_line_counts() -> None:
