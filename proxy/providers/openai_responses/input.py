@@ -3,8 +3,11 @@
 * System texts stay where they are, as messages of role `system`. The API's `instructions` would say the same, but LM
   Studio, OpenRouter and others ignore that field without a word (lmstudio-bug-tracker issue 1154, OpenRouter
   typescript-sdk issue 156); `developer` is a role of OpenAI's own.
-* One assistant message becomes several items, in the order of its parts. Reasoning must stand directly before what it
-  produced: a reasoning item with nothing behind it is refused by the API, so it is dropped and named.
+* One assistant message becomes several items, in the order of its parts. Its text is a plain string: the typed parts
+  `output_text` and `refusal` belong to items with an id and a status, which servers that check types insist on, and
+  which we would have to make up.
+* Reasoning must stand directly before what it produced: a reasoning item with nothing behind it is refused by the API,
+  so it is dropped and named.
 * Only OpenAI's own reasoning goes back, as its encrypted content; no other API's signature means anything here.
 """
 
@@ -135,18 +138,13 @@ class InputWriter:
     # --- what the model said
 
     def _write_output(self, message: Message, path: str, is_continued: bool) -> None:
-        content: list[Wire] = []
+        texts: list[str] = []
         product = len(message.parts) if is_continued else _last_product(message.parts)
         for index, part in enumerate(message.parts):
-            place = f"{path}.parts[{index}]"
             item: Wire
             match part:
-                case TextPart(text):
-                    if text:
-                        content.append({"type": "output_text", "text": text})
-                    continue
-                case RefusalPart(text):
-                    content.append({"type": "refusal", "refusal": text})
+                case TextPart(text) | RefusalPart(text):
+                    texts.append(text)
                     continue
                 case ToolCallPart(kind=ToolKind.FUNCTION | ToolKind.CUSTOM):
                     item = self._call(part)
@@ -155,16 +153,17 @@ class InputWriter:
                 case ReasoningPart(origin=Origin.OPENAI) if index < product and _proof(part):
                     item = _reasoning(part)
                 case _:
-                    self._drop(place, part)
+                    self._drop(f"{path}.parts[{index}]", part)
                     continue
-            content = self._flush_output(content)
+            texts = self._flush_output(texts)
             self._items.append(item)
-        self._flush_output(content)
+        self._flush_output(texts)
 
-    def _flush_output(self, content: list[Wire]) -> list[Wire]:
-        """Write the message collected so far, and give an empty one."""
-        if content:
-            self._items.append({"type": "message", "role": "assistant", "content": content})
+    def _flush_output(self, texts: list[str]) -> list[str]:
+        """Write the text collected so far as one message, and give an empty collection."""
+        text = "".join(texts)
+        if text:
+            self._items.append({"role": "assistant", "content": text})
         return []
 
     def _call(self, part: ToolCallPart) -> Json:
