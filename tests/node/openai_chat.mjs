@@ -9,6 +9,12 @@ const request = (call) => ({ model: call.model, messages: [{ role: "user", conte
 
 const streamed = (call) => ({ ...request(call), stream: true, stream_options: { include_usage: true } });
 
+// Under any of its names; some vendors tell it only in the details.
+const reasoningOf = (part) =>
+  part.reasoning_content ||
+  part.reasoning ||
+  (part.reasoning_details ?? []).map((detail) => detail.text || detail.summary || "").join("");
+
 async function readRaw(call, reading) {
   const calls = new Map();
   for await (const chunk of await client(call).chat.completions.create(streamed(call))) {
@@ -17,7 +23,7 @@ async function readRaw(call, reading) {
     if (!choice) continue;
     const delta = choice.delta ?? {};
     reading.text += delta.content ?? "";
-    reading.reasoning += delta.reasoning_content || delta.reasoning || "";
+    reading.reasoning += reasoningOf(delta);
     reading.refusal += delta.refusal ?? "";
     reading.finish = choice.finish_reason ?? reading.finish;
     for (const fragment of delta.tool_calls ?? []) {
@@ -44,7 +50,7 @@ function addCompletion(reading, completion) {
   const message = choice.message ?? {};
   reading.usage = completion.usage ?? null;
   reading.text = message.content ?? "";
-  reading.reasoning = message.reasoning_content || message.reasoning || "";
+  reading.reasoning = reasoningOf(message);
   reading.refusal = message.refusal ?? "";
   reading.finish = choice.finish_reason;
   reading.tool_calls = (message.tool_calls ?? []).map((one) => ({

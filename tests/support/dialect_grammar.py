@@ -93,7 +93,12 @@ def _chat_chunks(chunks: list[dict[str, Any]], *, is_complete: bool) -> list[str
 def _chat_calls(choices: list[dict[str, Any]]) -> list[str]:
     found: list[str] = []
     started = 0
+    for annotation in (one for choice in choices for one in choice["delta"].get("annotations") or []):
+        if annotation["type"] != "url_citation" or "url" not in annotation.get("url_citation", {}):
+            found.append("an annotation that the AI SDK refuses")
     for fragment in (fragment for choice in choices for fragment in choice["delta"].get("tool_calls") or []):
+        if not {"function", "custom"} & set(fragment):
+            found.append("a fragment of a call without its function")
         is_start = fragment["index"] == started
         if fragment["index"] > started:
             found.append(f"call {fragment['index']} before call {started}")

@@ -128,12 +128,6 @@ KNOWN = [
         FAILS,
         "the gateway gives a response another id in each event",
     ),
-    Known(
-        ("openai-responses/openai__response-stream-incomplete__*",),
-        ("openai-python-responses-helper",),
-        FAILS,
-        "raises when the response ends incomplete",
-    ),
 ]
 
 

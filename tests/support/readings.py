@@ -4,6 +4,7 @@ Readers fill a `Reading` from what an SDK (or an independent parser) gives its u
 on the meaning of wire values and use nothing of the proxy's own tables.
 """
 
+import re
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -80,6 +81,7 @@ FINISH: dict[str, dict[str, str]] = {
         "PROHIBITED_CONTENT": "content_filter",
         "SPII": "content_filter",
         "IMAGE_SAFETY": "content_filter",
+        "OTHER": "other",
         "MODEL_ARMOR": "content_filter",
         "MALFORMED_FUNCTION_CALL": "malformed_call",
         "UNEXPECTED_TOOL_CALL": "malformed_call",
@@ -113,22 +115,28 @@ def failed(reading: Reading, fault: BaseException) -> Reading:
 
 # --- what a dialect can say of an answer that came from elsewhere
 
-EXPRESSED_FINISH: dict[str, dict[str, str]] = {
+NO_FINISH = ""
+"""In `EXPRESSED_FINISH`: what becomes of an answer without a reason."""
+
+EXPRESSED_FINISH: dict[str, dict[str, str | None]] = {
     "openai_chat": {
         "stop_sequence": "stop",
         "context_full": "length",
         "pause": "stop",
         "malformed_call": "stop",
+        "other": "stop",
     },
     "anthropic": {
         "content_filter": "refusal",
         "malformed_call": "stop",
+        "other": None,
     },
     "openai_responses": {
         "stop_sequence": "stop",
         "context_full": "length",
         "pause": "stop",
         "refusal": "stop",
+        "other": "stop",
     },
     "gemini": {
         "stop_sequence": "stop",
@@ -141,6 +149,7 @@ EXPRESSED_FINISH: dict[str, dict[str, str]] = {
         "context_full": "length",
         "refusal": "content_filter",
         "pause": "stop",
+        NO_FINISH: "other",
     },
 }
 """Common finish words that a dialect (or the AI SDK) has no word for, and the word that its callers read instead."""
@@ -148,21 +157,38 @@ EXPRESSED_FINISH: dict[str, dict[str, str]] = {
 MERGES_REFUSAL_INTO_TEXT = frozenset({"anthropic", "gemini"})
 """Dialects without a place for the words of a refusal."""
 
+TOKENS_LOST: dict[str, tuple[str, ...]] = {"gemini": ("cache_write",)}
+"""Counts that a dialect has no field for."""
+
+CALL_ID = {"anthropic": re.compile(r"[a-zA-Z0-9_-]+")}
+"""Ids that a dialect allows; others are written in other characters, and read back when the call is answered."""
+
 
 def as_told_by(dialect: str, original: Reading) -> Reading:
-    """What a caller of `dialect` should read of an answer that the provider's own SDK reads as `original`."""
-    finish = original.finish
-    if original.tool_calls and finish in ("stop", None):
-        finish = "tool_calls"
-    told = replace(original, finish=_expressed(dialect, finish))
+    """What a caller of `dialect` should read of an answer that the provider's own SDK reads as `original`.
+
+    A complete answer without a reason ended for some other reason, as far as anybody can tell.
+    """
+    finish = with_derived_finish(replace(original, finish=original.finish or "other")).finish
+    told = replace(original, finish=_expressed(dialect, finish), tokens=_told_tokens(dialect, original.tokens))
     if dialect in MERGES_REFUSAL_INTO_TEXT and original.refusal:
         told = replace(told, text=told.text + told.refusal, refusal="", finish=_expressed(dialect, "refusal"))
+    if dialect in CALL_ID:
+        allowed = CALL_ID[dialect]
+        calls = (call if allowed.fullmatch(call.id) else replace(call, id="") for call in told.tool_calls)
+        told = replace(told, tool_calls=tuple(calls))
     return told
+
+
+def _told_tokens(dialect: str, tokens: Tokens | None) -> Tokens | None:
+    if tokens is None:
+        return Tokens(0, 0) if dialect == "anthropic" else None  # Its frames must have numbers.
+    return replace(tokens, **dict.fromkeys(TOKENS_LOST.get(dialect, ())))
 
 
 def with_derived_finish(reading: Reading) -> Reading:
     """Some APIs only say that the answer is complete: tool calls in it are then why it ended."""
-    is_derived = reading.finish == "stop" and reading.tool_calls
+    is_derived = reading.finish in ("stop", "other") and reading.tool_calls
     return replace(reading, finish="tool_calls") if is_derived else reading
 
 
@@ -189,7 +215,7 @@ def as_seen_by(words: str, blind: frozenset[str], reading: Reading) -> Reading:
 def differences(expected: Reading, found: Reading) -> frozenset[str]:
     """The fields in which two readings differ; `error` alone when only one of them failed.
 
-    A call without an id (Gemini) may have any in `found`: whoever needs one makes it up.
+    A call without an id (Gemini) may have any in `found`: whoever needs one makes it up. So may one with an impossible id.
     """
     if expected.ending != found.ending:
         return frozenset({"error"})
@@ -210,4 +236,4 @@ def _shown(tokens: Tokens, name: str, blind: frozenset[str]) -> int:
 
 
 def _expressed(words: str, finish: str | None) -> str | None:
-    return None if finish is None else EXPRESSED_FINISH.get(words, {}).get(finish, finish)
+    return EXPRESSED_FINISH.get(words, {}).get(finish or NO_FINISH, finish)

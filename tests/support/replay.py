@@ -80,19 +80,20 @@ class ReplayServer:
         listener.setblocking(False)
         self._listener = listener
         self.port = listener.getsockname()[1]
-        self._start(self._accept(listener))
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for connected in self._accepted:
             connected.close()
-        if self._listener is not None:
-            self._listener.close()
         if self._faults and fault is None:
             raise self._faults[0]
 
@@ -106,10 +107,13 @@ class ReplayServer:
         if not task.cancelled() and (fault := task.exception()) is not None:
             self._faults.append(fault)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+    def _accept(self, listener: socket.socket) -> None:
+        """Take every connection that waits. Without an await, so that none is lost when the server stops."""
         while True:
-            connected, _ = await loop.sock_accept(listener)
+            try:
+                connected, _ = listener.accept()
+            except BlockingIOError:
+                return
             connected.setblocking(False)
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = _Connection(self, connected, len(self._accepted))

@@ -42,16 +42,19 @@ async def read_raw(call: Call) -> Reading:
 
 async def read_helper(call: Call) -> Reading:
     """`client.messages.stream(...)`, which puts the message together itself."""
+    is_stopped = False
     async with client(call) as sdk:
         try:
             async with sdk.messages.stream(**_request(call)) as stream:
+                async for event in stream:
+                    is_stopped = is_stopped or event.type == "message_stop"
                 message = await stream.get_final_message()
         except Exception as fault:
             return failed(Reading(), fault)
     reading = reading_of_message(message.model_dump(exclude_unset=True, warnings=False))
-    if message.stop_reason is None:
+    if not is_stopped:
         # The helper gives a cut message without a word: what any careful caller checks for itself.
-        return failed(reading, EOFError("no stop_reason"))
+        return failed(reading, EOFError("no message_stop"))
     return reading
 
 

@@ -1,37 +1,43 @@
 """The official `google-genai` SDK: streams and whole answers. It has no accumulating helper."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
 from google import genai
 from google.genai import types
+from google.genai.client import AsyncClient
 
 from tests.support.reader import DEADLINE_S, Call, Reader
 from tests.support.readings import FINISH, Reading, Tokens, ToolCall, failed, with_derived_finish
 
 
-def client(call: Call) -> genai.Client:
-    options = types.HttpOptions(
-        base_url=call.base_url,
-        api_version="v1beta",
-        timeout=int(DEADLINE_S * 1000),
-        client_args={"verify": False},  # Reading the certificates of the system would cost 0.2 s a call.
-        async_client_args={"ssl": False},
-    )
-    return genai.Client(api_key="test-key", vertexai=False, http_options=options)
+@contextlib.asynccontextmanager
+async def client(call: Call) -> AsyncIterator[AsyncClient]:
+    """Over httpx: on aiohttp the SDK leaves the connection of a failed stream open."""
+    async with httpx2.AsyncClient(verify=False, timeout=DEADLINE_S) as connections:
+        options = types.HttpOptions(
+            base_url=call.base_url,
+            api_version="v1beta",
+            client_args={"verify": False},  # Reading the system's certificates would cost 0.2 s a call.
+            httpx_async_client=connections,
+        )
+        with genai.Client(api_key="test-key", vertexai=False, http_options=options) as sdk:
+            yield sdk.aio
 
 
 async def read_stream(call: Call) -> Reading:
     """Every chunk as the SDK yields it."""
     chunks = _Chunks()
-    sdk = client(call).aio
-    try:
-        async for chunk in await sdk.models.generate_content_stream(model=call.model, contents="hi", **call.options):
-            chunks.add(chunk.model_dump(exclude_unset=True, warnings=False))
-    except Exception as fault:
-        return failed(chunks.reading(), fault)
-    finally:
-        await sdk.aclose()
+    async with client(call) as sdk:
+        try:
+            stream = await sdk.models.generate_content_stream(model=call.model, contents="hi", **call.options)
+            async for chunk in stream:
+                chunks.add(chunk.model_dump(exclude_unset=True, warnings=False))
+        except Exception as fault:
+            return failed(chunks.reading(), fault)
     reading = chunks.reading()
     if reading.finish is None:
         # The SDK ends without a word when the stream was cut: what any careful caller checks for itself.
@@ -40,14 +46,13 @@ async def read_stream(call: Call) -> Reading:
 
 
 async def read_whole(call: Call) -> Reading:
+    """`generateContent`."""
     chunks = _Chunks()
-    sdk = client(call).aio
-    try:
-        answer = await sdk.models.generate_content(model=call.model, contents="hi", **call.options)
-    except Exception as fault:
-        return failed(Reading(), fault)
-    finally:
-        await sdk.aclose()
+    async with client(call) as sdk:
+        try:
+            answer = await sdk.models.generate_content(model=call.model, contents="hi", **call.options)
+        except Exception as fault:
+            return failed(Reading(), fault)
     chunks.add(answer.model_dump(exclude_unset=True, warnings=False))
     return chunks.reading()
 

@@ -105,7 +105,7 @@ class _Deltas:
     def add_choice(self, choice: dict[str, Any]) -> None:
         delta = choice.get("delta") or {}
         self._add_content(delta.get("content"))
-        self.reasoning += delta.get("reasoning_content") or delta.get("reasoning") or ""
+        self.reasoning += delta.get("reasoning_content") or delta.get("reasoning") or _details_text(delta)
         self.refusal += delta.get("refusal") or ""
         for fragment in delta.get("tool_calls") or []:
             self._add_call(fragment)
@@ -141,6 +141,12 @@ class _Deltas:
         calls = tuple(ToolCall(call.id, call.name, parsed(call.arguments)) for call in self.calls.values())
         finish = finish_of("openai_chat", self.finish)
         return Reading(self.text, self.reasoning, self.refusal, calls, tokens_of(self.usage), finish)
+
+
+def _details_text(delta: dict[str, Any]) -> str:
+    """Reasoning that is told only in the details (OpenRouter's and Snowflake's field)."""
+    details = delta.get("reasoning_details") or []
+    return "".join(detail.get("text") or detail.get("summary") or "" for detail in details)
 
 
 def tokens_of(usage: dict[str, Any] | None) -> Tokens | None:

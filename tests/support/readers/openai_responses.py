@@ -34,6 +34,10 @@ async def read_helper(call: Call) -> Reading:
     async with client(call) as sdk:
         try:
             async with sdk.responses.stream(**_request(call)) as stream:
+                async for event in stream:
+                    if event.type == "response.incomplete":
+                        # `get_final_response` knows `response.completed` only.
+                        return reading_of_response(event.response.model_dump(exclude_unset=True, warnings=False))
                 response = await stream.get_final_response()
         except Exception as fault:
             return failed(Reading(), fault)

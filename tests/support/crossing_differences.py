@@ -1,0 +1,31 @@
+"""What a conversion cannot carry, by dialect and recording, and which dialects are proven elsewhere."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from tests.support.corpus import Recording
+from tests.support.reader import Reader
+
+LOST: dict[str, str] = {}
+"""Dialects and kinds whose readings are compared elsewhere, and where."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    recordings: str
+    """A glob pattern of recording names."""
+    readers: str
+    """A glob pattern of reader names, or of `dialect:name`."""
+    fields: frozenset[str]
+    reason: str
+
+
+DIFFERENCES: list[Difference] = []
+
+
+def crossing_difference(recording: Recording, reader: Reader) -> Difference | None:
+    for row in DIFFERENCES:
+        is_reader = fnmatchcase(reader.name, row.readers) or fnmatchcase(f"{reader.dialect}:{reader.name}", row.readers)
+        if is_reader and fnmatchcase(recording.name, row.recordings):
+            return row
+    return None
