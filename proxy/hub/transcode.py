@@ -187,6 +187,8 @@ class Passthrough:
         self.is_holding = False
         self._splitter = splitter
         self._tap: StreamDecoder | None = tap
+        self._last_read = b""
+        """What the tap read last: a fault that it kept for the next call is in there."""
         self._encoder = encoder
         self._is_terminator = is_terminator
         self._saw_terminator = False
@@ -261,6 +263,7 @@ class Passthrough:
             return
         if self.summary.ended:
             return
+        self._last_read = whole
         try:
             events = tap.feed(whole)
         except UpstreamProtocolError:
@@ -278,7 +281,9 @@ class Passthrough:
         try:
             self.summary.observe(tap.finish())
         except UpstreamProtocolError:
+            self._tap = None
             self.summary.tap_failed = True
+            self._saw_terminator = self._is_terminator(self._last_read)
 
 
 class Collect:

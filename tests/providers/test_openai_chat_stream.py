@@ -6,19 +6,25 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxy.dialects.base import StreamContext
+from proxy.dialects.openai_chat.dialect import OpenAIChatDialect
 from proxy.hub.errors import ErrorKind, UpstreamProtocolError
 from proxy.hub.events import MessageEnd, StreamError, TextDelta
 from proxy.hub.grammar import check
-from proxy.hub.transcode import CUT_MESSAGE
+from proxy.hub.transcode import CUT_MESSAGE, Passthrough
+from proxy.providers.openai_chat.provider import OpenAIChat
 from tests.support.answers import one_byte
 from tests.support.openai_chat_api import (
+    TARGET,
     Case,
+    chunk,
     decode,
     fixture,
     random_split,
     read_by_sdk,
     reading,
     sdk_chunks,
+    sse,
     streams,
     target,
 )
@@ -127,6 +133,25 @@ def test_a_stream_cut_inside_a_frame_is_cut_although_the_reason_was_given() -> N
     inside_usage = body.index(b'"prompt_tokens"')
 
     assert decode(body[:inside_usage])[-1] == StreamError(ErrorKind.CUT, CUT_MESSAGE)
+
+
+# --- relayed untouched
+
+
+@pytest.mark.parametrize("is_one_read", [True, False])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_frame_that_cannot_be_read_does_not_spoil_a_relayed_stream(*, is_one_read: bool, is_whole: bool) -> None:
+    body = sse(chunk({"content": "x"}), '{"choices":7}', *(["[DONE]"] if is_whole else []))
+    provider = OpenAIChat()
+    encoder = OpenAIChatDialect().encoder(StreamContext("x", "m", 0))
+    relay = Passthrough(provider.splitter(TARGET), provider.decoder(TARGET), encoder, provider.is_terminator)
+
+    pieces = [body] if is_one_read else one_byte(body)
+    out = b"".join(relay.feed(piece) for piece in pieces) + relay.finish()
+
+    assert out.startswith(body)
+    assert (out == body) == is_whole
+    assert relay.summary.tap_failed
 
 
 # --- noise
