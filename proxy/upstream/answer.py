@@ -122,6 +122,8 @@ class AnswerReader:
         head = self.head
         if head is None or self._phase is not Phase.DONE or self.has_extra_bytes or head.framing is Framing.CLOSE:
             return False
+        if self._is_head_request:
+            return False  # llhttp takes what follows for the body that is announced, so that it cannot be noticed.
         options = {option.strip().lower() for option in head.headers.get("connection", "").split(",")}
         if "close" in options:
             return False

@@ -127,9 +127,9 @@ FRAMING = [
     Case("no_content", b"HTTP/1.1 204 No Content\r\n\r\n", status=204, is_kept=True),
     Case("not_modified_with_length", b"HTTP/1.1 304 N\r\nContent-Length: 9\r\n\r\n", status=304, is_kept=True),
     Case("no_content_with_coding", b"HTTP/1.1 204 N\r\nTransfer-Encoding: chunked\r\n\r\n", status=204, is_kept=True),
-    Case("head_request", OK + b"Content-Length: 99\r\n\r\n", method="HEAD", is_kept=True),
-    Case("head_request_chunked", CHUNKED, method="HEAD", is_kept=True),
-    Case("head_request_close_delimited", OK + b"\r\n", method="HEAD", is_kept=True),
+    Case("head_request", OK + b"Content-Length: 99\r\n\r\n", method="HEAD"),
+    Case("head_request_chunked", CHUNKED, method="HEAD"),
+    Case("head_request_close_delimited", OK + b"\r\n", method="HEAD"),
     Case("error_status", b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nhi", b"hi", status=503, is_kept=True),
     Case(
         "redirect_is_not_followed",
