@@ -35,7 +35,7 @@ STATUS: dict[ErrorKind, int] = {
     ErrorKind.DRAINED: 529,
     ErrorKind.KILLED: 529,
 }
-"""Where Anthropic's status is not everybody's."""
+"""Where Anthropic's status is its own; every other kind has that of `HTTP_STATUS`."""
 
 
 def status_of(error: ProxyError) -> int:
