@@ -10,6 +10,7 @@ from proxy.hub.request import (
     ChatRequest,
     Effort,
     Message,
+    OpaquePart,
     ReasoningPart,
     ReasoningRequest,
     Role,
@@ -131,13 +132,32 @@ def test_thinking_drops_what_it_excludes(model: str) -> None:
         sampling=Sampling(temperature=0.3, top_p=0.5, top_k=7),
         tools=(TOOL,),
         tool_choice=ToolChoice(ToolMode.REQUIRED),
-        messages=(*HI, Message(Role.ASSISTANT, (TextPart("Sure:"),))),
     )
 
     assert not body.keys() & {"temperature", "top_p", "top_k"}
     assert body["tool_choice"] == {"type": "auto"}
-    assert body["messages"][-1]["role"] == "user"
-    assert dropped == ("messages[1]: prefilled answer", "tool_choice", "temperature", "top_p", "top_k")
+    assert dropped == ("tool_choice", "temperature", "top_p", "top_k")
+
+
+@pytest.mark.parametrize("model", [SONNET_45, SONNET_5])
+def test_thinking_gives_way_to_a_prefilled_answer(model: str) -> None:
+    prefilled = (*HI, Message(Role.ASSISTANT, (TextPart("Sure: "),)))
+
+    body, dropped = send(model, reasoning=ReasoningRequest(effort=Effort.LOW), messages=prefilled)
+
+    assert body["messages"][-1] == {"role": "assistant", "content": [{"type": "text", "text": "Sure:"}]}
+    assert not body.keys() & {"thinking", "output_config"}
+    assert dropped == ("reasoning",)
+
+
+def test_a_paused_turn_keeps_its_thinking() -> None:
+    search = OpaquePart(Origin.ANTHROPIC, "server_tool_use", b'{"type":"server_tool_use"}')
+    paused = (*HI, Message(Role.ASSISTANT, (PROVED, search)))
+
+    body, dropped = send(reasoning=ReasoningRequest(effort=Effort.LOW), messages=paused)
+
+    assert "thinking" in body
+    assert dropped == ()
 
 
 def test_thinking_keeps_what_it_allows() -> None:

@@ -147,7 +147,7 @@ def citation(event: CitationAdded) -> msgspec.Raw | Json:
     return {
         "type": "web_search_result_location",
         "url": event.url or "",
-        "title": event.title,
+        "title": event.title or event.url or "",
         "cited_text": event.cited_text or "",
         "encrypted_index": UNPROVED,
     }

@@ -114,21 +114,23 @@ class _Encoding:
     # --- thinking
 
     def _thinking(self, conversation: Conversation) -> ThinkingPlan:
-        """The plan, its fields in the body. A budget goes where the history does not allow it (see `messages`)."""
+        """The plan, its fields in the body.
+
+        Thinking gives way where the history does not allow it: to a prefilled answer, which is the caller's words and
+        must be continued, and, by budget, to a tool loop that lost its thinking.
+        """
         asked = self.request.sampling.max_tokens
         limit = asked if asked is not None else self.target.max_tokens or self.model.default_max_tokens
         plan = plan_thinking(self.request.reasoning, self.model, limit)
         turns = conversation.turns
-        if plan.is_refused or (plan.has_budget and tool_loop_without_thinking(turns)):
+        is_excluded = turns[-1].is_prefill or (plan.has_budget and tool_loop_without_thinking(turns))
+        if plan.is_refused or (plan.is_on and is_excluded):
             self.dropped.append("reasoning")
             return ThinkingPlan(limit)
         if plan.thinking is not None:
             self.body["thinking"] = plan.thinking
         if plan.effort is not None:
             self.output_config["effort"] = plan.effort
-        if plan.is_on and turns[-1].is_prefill:
-            self.dropped.append(f"messages[{len(self.request.messages) - 1}]: prefilled answer")
-            turns.pop()
         return plan
 
     # --- tools
