@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.dialects import DIALECTS
 from proxy.dialects.base import StreamContext
 from proxy.dialects.gemini.dialect import GeminiDialect
 from proxy.dialects.gemini.errors import STATUS
@@ -582,7 +581,3 @@ def test_how_events_are_grouped_makes_no_difference(events: list[Event], size: i
 
     assert grouped == encode(*events)
     assert isinstance(json.loads(encode(*events, context=ARRAY_CONTEXT)), list)
-
-
-def test_the_dialect_is_registered() -> None:
-    assert isinstance(DIALECTS["gemini"], GeminiDialect)

@@ -29,7 +29,6 @@ from proxy.hub.events import (
     Usage,
 )
 from proxy.providers.base import Target
-from proxy.providers.gemini.provider import Gemini
 from proxy.providers.gemini.stream import GeminiDecoder, decode_completion
 from proxy.providers.gemini.wire import FINISH_REASON
 from tests.support import gemini_sdk
@@ -508,18 +507,6 @@ def test_a_whole_answer_without_a_finish_reason_is_whole_all_the_same() -> None:
     completion = decode_completion(json.dumps(chunk({"text": "a"})).encode(), TARGET)
 
     assert completion.end == MessageEnd(FinishReason.OTHER)
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (sse(chunk({"text": "a"}, finish="STOP")), True),
-        (sse({"promptFeedback": {"blockReason": "SAFETY"}}), True),
-        (sse(chunk({"text": 'say "finishReason" and "blockReason"'})), False),
-    ],
-)
-def test_a_look_at_raw_bytes_tells_the_end(data: bytes, expected: bool) -> None:
-    assert Gemini().is_terminator(data) is expected
 
 
 # --- random damage
