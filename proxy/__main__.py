@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proxy import __version__
-from proxy.commands.options import ServeOptions
+from proxy.commands import ServeOptions
 from proxy.config import Flag, Sources, load
 from proxy.config.environment import CONFIG_VARIABLE
 from proxy.hub.errors import ConfigError

@@ -1,17 +1,13 @@
 """The command line, as a user meets it: help, exit codes, messages without tracebacks, secrets never printed."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from proxy import __version__
 from proxy.__main__ import main
-from proxy.commands import serve
-from proxy.commands.options import ServeOptions
+from proxy.commands import ServeOptions, serve
 from proxy.config import Config
 
 CANARY = "canary-0123456789"
@@ -100,63 +96,6 @@ def test_serve_refuses_a_configuration_that_cannot_be_used(tmp_path: Path, capsy
     ]
 
 
-def test_check_says_what_a_good_file_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write(tmp_path, GOOD)
-
-    assert main(["check", file]) == 0
-
-    assert capsys.readouterr() == (f"{file}: good (1 provider, 1 model, 1 key)\n", "")
-
-
-def test_check_reports_every_problem_and_their_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = write(tmp_path, BAD)
-
-    assert main(["check", file]) == 2
-
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert len(err.splitlines()) == 3
-    assert err.endswith(f"{file}: 2 problems\n")
-
-
-def test_check_of_a_missing_file_is_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", str(tmp_path / "none.yaml")]) == 2
-
-    assert "none.yaml: the file cannot be read: No such file or directory\n" in capsys.readouterr().err
-
-
-def test_check_without_a_file_checks_the_embedded_default(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check"]) == 0
-
-    assert capsys.readouterr().out == "the embedded default: good (1 provider, 2 models, 0 keys)\n"
-
-
-def test_check_shows_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", write(tmp_path, "on_cut: continue\n")]) == 0
-
-    assert capsys.readouterr().err.startswith("warning: ")
-
-
-def test_check_prints_the_effective_configuration_without_secrets(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = write(tmp_path, GOOD)
-
-    assert main(["check", "--print", file]) == 0
-
-    out, err = capsys.readouterr()
-    assert CANARY not in out + err
-    assert f"{file}:1:9" in out
-    assert "key: env:PROXY_KEY" in out
-
-
-def test_schema_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["schema"]) == 0
-
-    schema = msgspec.json.decode(capsys.readouterr().out)
-    assert "listen" in schema["properties"]
-
-
 @pytest.mark.parametrize(
     "arguments",
     [["nonsense"], ["--nonsense"], ["serve", "--conf", "x"], ["--workers", "many"], ["check", "a", "b"], ["--listen"]],
@@ -196,20 +135,3 @@ def test_an_interrupt_before_the_proxy_runs_leaves_no_traceback(
 
     assert main([]) == 130
     assert served == []
-
-
-def test_a_reader_that_has_seen_enough_leaves_no_traceback() -> None:
-    command = f"{sys.executable} -m proxy schema | head -c 10"
-
-    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=30, check=False)
-
-    assert done.stdout == b'{\n  "$sche'
-    assert done.stderr == b""
-
-
-def test_checking_does_not_load_the_server() -> None:
-    code = "import sys, proxy.__main__ as m; m.main(['check']); print('aiohttp' in sys.modules)"
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
-
-    assert done.stdout.splitlines()[-1] == "False", done.stderr
