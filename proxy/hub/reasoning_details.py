@@ -17,7 +17,8 @@ ENCRYPTED: Final = "reasoning.encrypted"
 class ReasoningDetail(msgspec.Struct, omit_defaults=True):
     """One entry of the list, in a whole message or as a fragment of one in a stream."""
 
-    type: str
+    type: str = ""
+    """One of the three above; some servers leave it out."""
     text: str | None = None
     summary: str | None = None
     data: str | None = None
@@ -34,6 +35,7 @@ class ReasoningDetail(msgspec.Struct, omit_defaults=True):
         return self.text or self.summary or ""
 
 
+_EMPTY = ReasoningDetail()
 _DECODER = msgspec.json.Decoder(ReasoningDetail)
 
 
@@ -47,6 +49,8 @@ def restored(word: str, text: str) -> ReasoningDetail | None:
     try:
         detail = _DECODER.decode(word)
     except (ValueError, RecursionError):
+        return None
+    if detail == _EMPTY:
         return None
     if not text:
         return detail

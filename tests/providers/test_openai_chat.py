@@ -80,6 +80,7 @@ REASONING = [
     ({"reasoning": "why", "reasoning_content": "why"}, "why"),
     ({"reasoning": "why", "reasoning_details": [{"type": "reasoning.text", "text": "why", "index": 0}]}, "why"),
     ({"reasoning_details": [{"type": "reasoning.text", "text": "why"}]}, "why"),
+    ({"reasoning_details": [{"text": "why"}]}, "why"),
     ({"reasoning_details": [{"type": "reasoning.summary", "summary": "why"}]}, "why"),
     ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "why"}]}]}, "why"),
     ({"content": [{"type": "thinking", "thinking": "why"}]}, "why"),
@@ -255,6 +256,29 @@ def test_a_usage_of_a_wrong_shape_does_not_end_a_good_answer() -> None:
 
     assert usage_of(events) is None
     assert isinstance(events[-1], MessageEnd)
+
+
+LOOSE = ["usage", "citations", "search_results", "service_tier", "error"]
+
+
+@pytest.mark.parametrize("name", LOOSE)
+@pytest.mark.parametrize("value", [None, [], {}, ""])
+def test_empty_values_beside_the_text_do_no_harm(name: str, value: object) -> None:
+    events = read(chunk({"content": "x"}, "stop", **{name: value}), DONE)
+
+    assert reading(events).text == "x"
+    assert isinstance(events[-1], MessageEnd)
+
+
+@pytest.mark.parametrize("delta", [{"annotations": {}}, {"images": "x"}, {"reasoning_details": [{}]}, {"audio": {}}])
+def test_odd_values_of_extensions_do_no_harm(delta: dict[str, Any]) -> None:
+    assert shown(read(chunk({"content": "x", **delta}), chunk(finish="stop"), DONE)) == [("Text", "x")]
+
+
+def test_an_index_may_be_null() -> None:
+    body = {"id": "a", "choices": [{"index": None, "delta": {"content": "x"}, "finish_reason": "stop"}]}
+
+    assert shown(read(body, DONE)) == [("Text", "x")]
 
 
 def test_usage_that_was_not_reported_is_none() -> None:

@@ -224,6 +224,25 @@ def test_very_long_arguments_are_not_kept() -> None:
     assert len(fold(events).blocks[0].text) == 1_600_000 + 8
 
 
+def test_a_flood_of_calls_is_a_protocol_error() -> None:
+    decoder = ChatDecoder(Target("v", "m"))
+    flood = [chunk(call(number, id=f"id{number}", name="f", arguments="{")) for number in range(1025)]
+
+    events = decoder.feed(sse(*flood))
+
+    assert sum(isinstance(event, BlockStart) for event in events) == 1024
+    with pytest.raises(UpstreamProtocolError, match="more than 1024"):
+        decoder.finish()
+
+
+def test_arguments_without_a_name_are_not_kept_for_ever() -> None:
+    decoder = ChatDecoder(Target("v", "m"))
+
+    with pytest.raises(UpstreamProtocolError, match="without a name"):
+        for _ in range(5):
+            decoder.feed(sse(chunk(call(0, id="a", arguments="x" * 400_000))))
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(["f", "g"]), st.sampled_from(["{}", '{"a":1}', ""])), min_size=1, max_size=4),
     st.data(),

@@ -44,12 +44,10 @@ class Sources:
         self._citations: list[Raw] = []
         self._results: list[Raw] = []
 
-    def keep(self, citations: list[Raw] | None, results: list[Raw] | None) -> None:
-        """Take the newest lists; `None` leaves the one before."""
-        if citations is not None:
-            self._citations = citations
-        if results is not None:
-            self._results = results
+    def keep(self, citations: list[Raw], results: list[Raw]) -> None:
+        """Take the newest lists; an empty one leaves the one before."""
+        self._citations = citations or self._citations
+        self._results = results or self._results
 
     @property
     def any(self) -> bool:

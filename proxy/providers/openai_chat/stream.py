@@ -41,7 +41,7 @@ from proxy.providers.openai_chat.sources import Sources, citation, image
 from proxy.providers.openai_chat.think_tags import ThinkTags
 from proxy.providers.openai_chat.tools import ToolCalls
 from proxy.providers.openai_chat.usage import read_usage
-from proxy.providers.openai_chat.wire import Choice, Chunk, ContentPart, Delta, JsonObject
+from proxy.providers.openai_chat.wire import Choice, Chunk, ContentPart, Delta, Loose, entries
 
 FINISH_REASON: dict[str, FinishReason] = {
     "stop": FinishReason.STOP,
@@ -67,6 +67,9 @@ FAILED_FINISH: dict[str, ErrorKind] = {
     "insufficient_system_resource": ErrorKind.OVERLOADED,
 }
 """Finish reasons that say that the answer is not whole: OpenRouter and Mistral, Z.ai, vLLM, DeepSeek."""
+
+TEXT_PARTS = frozenset({"text", "output_text", None})
+"""Types of `content` entries that are text; others have their own fields, or are unknown and skipped."""
 
 DONE = b"[DONE]"
 
@@ -174,16 +177,16 @@ class ChatDecoder:
         if not self._started and (chunk.choices or chunk.id):
             self._start(chunk, out)
         for choice in chunk.choices or ():
-            if choice.index == 0:
+            if not choice.index:
                 self._take_choice(choice, out)
-        if chunk.service_tier:
+        if chunk.service_tier and isinstance(chunk.service_tier, str):
             self._service_tier = chunk.service_tier
         if chunk.usage is not None:
             self._take_usage(chunk.usage, out)
-        elif chunk.x_groq is not None and chunk.x_groq.usage is not None:
+        elif chunk.x_groq is not None:
             self._take_usage(chunk.x_groq.usage, out)
         if chunk.citations is not None or chunk.search_results is not None:
-            self._sources.keep(chunk.citations, chunk.search_results)
+            self._sources.keep(entries(chunk.citations), entries(chunk.search_results))
 
     def _start(self, chunk: Chunk | None, out: list[Event]) -> None:
         """Azure's first chunk has neither choices nor an id, and says nothing of the message yet."""
@@ -194,8 +197,10 @@ class ChatDecoder:
             model = chunk.model or ""
         out.append(MessageStart(self._id, model))
 
-    def _take_usage(self, wire: JsonObject, out: list[Event]) -> None:
-        usage = read_usage(wire, self._usage, self._service_tier)
+    def _take_usage(self, report: Loose, out: list[Event]) -> None:
+        if not isinstance(report, dict):
+            return
+        usage = read_usage(report, self._usage, self._service_tier)
         if usage is None or usage == self._usage:
             return
         if not self._started:
@@ -220,7 +225,8 @@ class ChatDecoder:
             else:
                 self._take_content(content, out)
         if delta.tool_calls:
-            self._flush_tags(out)
+            if self._tags is not None:
+                self._flush_tags(out)
             for call in delta.tool_calls:
                 self._tools.take(call, self._id, out)
         if delta.refusal:
@@ -265,7 +271,7 @@ class ChatDecoder:
             elif nested is not None:
                 for inner in nested:
                     self._add_reasoning(inner.text or "", out)
-        if part.text and part.type in ("text", "output_text"):
+        if part.text and part.type in TEXT_PARTS:
             self._take_content(part.text, out)
 
     def _take_piece(self, is_reasoning: bool, piece: str, out: list[Event]) -> None:
@@ -320,11 +326,11 @@ class ChatDecoder:
             self._tools.take_function_call(delta.function_call, self._id, out)
         if delta.audio is not None and delta.audio.transcript:
             self._take_content(delta.audio.transcript, out)
-        for raw in delta.annotations or ():
+        for raw in entries(delta.annotations):
             index = self._ensure(TEXT, out)
             if (added := citation(raw, index, self._text_blocks == 1)) is not None:
                 out.append(added)
-        for raw in delta.images or ():
+        for raw in entries(delta.images):
             if (media := image(raw)) is not None:
                 self._blocks.add(media, out)
 

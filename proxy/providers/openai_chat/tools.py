@@ -18,13 +18,18 @@ from proxy.hub.errors import UpstreamProtocolError
 from proxy.hub.events import ArgumentsDelta, Event, Origin, SignatureAdded, ToolCallBlock, ToolKind
 from proxy.providers.blocks import BlockTracker
 from proxy.providers.custom_tools import Unwrapper
-from proxy.providers.openai_chat.wire import Custom, Function, ToolCall
+from proxy.providers.openai_chat.wire import Custom, ExtraContent, Function, ToolCall
 
 FUNCTION_CALL = -1
 """The index of the one call of the deprecated `function_call` field."""
 
 MAX_KEPT_CHARS = 1024 * 1024
 """Longest arguments that are kept to see whether they are complete; a longer call stays open until the end."""
+
+MAX_CALLS = 1024
+"""Most calls in one answer: ten times what any vendor allows as tools, and a bound on what is kept of them."""
+
+NO_NAME = "The provider sent a tool call without a name."
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -50,7 +55,7 @@ class _Call:
         """Whether the arguments so far are a whole JSON object. Free text is never known to be complete."""
         if self.kind is ToolKind.CUSTOM and self.unwrapper is None:
             return False
-        if not self.pieces or self.chars > MAX_KEPT_CHARS:
+        if not self.pieces or self.chars > MAX_KEPT_CHARS or not self.pieces[-1].rstrip().endswith("}"):
             return False
         try:
             _OBJECT.decode("".join(self.pieces))
@@ -82,6 +87,16 @@ class ToolCalls:
     def take(self, fragment: ToolCall, message_id: str, out: list[Event]) -> None:
         """One entry of `tool_calls`. Raises UpstreamProtocolError for arguments after the end of their object."""
         function = fragment.function
+        if function is not None and fragment.id is None and fragment.index is not None and function.name is None:
+            call = self._by_index.get(fragment.index)
+            if call is not None and call.block >= 0:
+                # Hot: more arguments of a call that has begun.
+                self._last = call
+                arguments = function.arguments
+                self._add(call, arguments if isinstance(arguments, str) else _text(function, None), out)
+                if fragment.extra_content is not None:
+                    self._take_extra(call, fragment.extra_content, out)
+                return
         custom = fragment.custom
         name = (function.name if function else custom.name if custom else None) or ""
         text = _text(function, custom)
@@ -93,11 +108,9 @@ class ToolCalls:
         self._last = call
         if call.block < 0 and call.name:
             self._start(call, message_id, out)
-        if text:
-            self._add(call, text, out)
-        extra = fragment.extra_content
-        if extra and extra.google and extra.google.thought_signature and self._blocks.is_held(call.block):
-            out.append(SignatureAdded(call.block, extra.google.thought_signature, Origin.GEMINI))
+        self._add(call, text, out)
+        if fragment.extra_content is not None:
+            self._take_extra(call, fragment.extra_content, out)
 
     def take_function_call(self, function: Function, message_id: str, out: list[Event]) -> None:
         """The deprecated `function_call`: one call, without an id."""
@@ -113,7 +126,7 @@ class ToolCalls:
         """End all calls. Raises UpstreamProtocolError for a call that never got a name."""
         for call in self._calls:
             if call.block < 0:
-                raise UpstreamProtocolError("The provider sent a tool call without a name.")
+                raise UpstreamProtocolError(NO_NAME)
             self._end(call, out)
 
     # --- which call
@@ -135,6 +148,8 @@ class ToolCalls:
 
     def _begin(self, fragment: ToolCall, kind: ToolKind, out: list[Event]) -> _Call:
         self.settle(out)
+        if len(self._calls) == MAX_CALLS:
+            raise UpstreamProtocolError(f"The provider sent more than {MAX_CALLS} tool calls.")
         call = _Call(kind)
         self._calls.append(call)
         if fragment.index is not None:
@@ -155,20 +170,27 @@ class ToolCalls:
             self._emit(call, "".join(call.pieces), out)
 
     def _add(self, call: _Call, text: str, out: list[Event]) -> None:
+        if not text:
+            return
+        call.chars += len(text)
         if call.block < 0:
+            if call.chars > MAX_KEPT_CHARS:
+                raise UpstreamProtocolError(NO_NAME)
             call.pieces.append(text)
-            call.chars += len(text)
             return
         if not self._blocks.is_held(call.block):
             if text.isspace():
                 return
             raise UpstreamProtocolError("The provider sent more arguments of a tool call than one object.")
-        call.chars += len(text)
         if call.chars <= MAX_KEPT_CHARS:
             call.pieces.append(text)
         else:
             call.pieces.clear()
         self._emit(call, text, out)
+
+    def _take_extra(self, call: _Call, extra: ExtraContent, out: list[Event]) -> None:
+        if extra.google and extra.google.thought_signature and self._blocks.is_held(call.block):
+            out.append(SignatureAdded(call.block, extra.google.thought_signature, Origin.GEMINI))
 
     def _emit(self, call: _Call, text: str, out: list[Event]) -> None:
         if call.unwrapper is not None:

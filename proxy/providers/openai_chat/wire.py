@@ -16,10 +16,15 @@ Loose = str | bool | int | float | list[Raw] | JsonObject | None
 """Whatever stands there."""
 
 
+def entries(found: Loose) -> list[Raw]:
+    """A list's entries; none of anything else."""
+    return found if isinstance(found, list) else []
+
+
 class ContentPart(msgspec.Struct, gc=False):
     """One entry of a `content` array (Mistral, Databricks): text, or reasoning in one of three spellings."""
 
-    type: str = "text"
+    type: str | None = None
     text: str | None = None
     thinking: "str | list[ContentPart] | None" = None
     summary: "list[ContentPart] | None" = None
@@ -69,13 +74,13 @@ class Delta(msgspec.Struct, gc=False):
     refusal: str | None = None
     reasoning_details: list[ReasoningDetail] | None = None
     function_call: Function | None = None
-    annotations: list[Raw] | None = None
-    images: list[Raw] | None = None
+    annotations: Loose = None
+    images: Loose = None
     audio: Audio | None = None
 
 
 class Choice(msgspec.Struct, gc=False):
-    index: int = 0
+    index: int | None = None
     delta: Delta | None = None
     finish_reason: str | None = None
     message: Delta | None = None
@@ -84,7 +89,7 @@ class Choice(msgspec.Struct, gc=False):
 
 
 class GroqExtra(msgspec.Struct, gc=False):
-    usage: JsonObject | None = None
+    usage: Loose = None
     error: Loose = None
 
 
@@ -94,13 +99,13 @@ class Chunk(msgspec.Struct, gc=False):
     id: str | int | None = None
     model: str | None = None
     choices: list[Choice] | None = None
-    usage: JsonObject | None = None
+    usage: Loose = None
     error: Loose = None
     object: str | None = None
-    service_tier: str | None = None
+    service_tier: Loose = None
     x_groq: GroqExtra | None = None
-    citations: list[Raw] | None = None
-    search_results: list[Raw] | None = None
+    citations: Loose = None
+    search_results: Loose = None
 
 
 class PromptDetails(msgspec.Struct):
