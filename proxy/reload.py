@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from proxy.config import Config, Loaded, Sources, load
@@ -20,8 +20,8 @@ _LOG = logging.getLogger("proxy.reload")
 
 POLL_S = 2.0
 
-Stamp = tuple[str, int, int] | None
-"""Real path, change time in ns and size of a file; `None`: it is not there."""
+Stamp = tuple[tuple[str, int, int] | None, ...]
+"""Real path, change time in ns and size of each file; `None`: it is not there."""
 
 FIXED_KEYS = ("listen", "workers", "admin")
 """Settings that a running process cannot change: they need a restart."""
@@ -35,7 +35,7 @@ class Reloader:
         self._loaded = loaded
         self._metrics = metrics
         self._apply = apply
-        self._stamp = stamp_of(sources.file)
+        self._stamp = stamp_of(loaded.files)
         self._wake = asyncio.Event()
         metrics.reload_ok.set(1)
         metrics.reload_time.set(time.time())
@@ -49,7 +49,7 @@ class Reloader:
         loop = asyncio.get_running_loop()
         while True:
             was_asked = await self._until_due()
-            stamp = stamp_of(self._sources.file)
+            stamp = stamp_of(self._loaded.files)
             if not was_asked and stamp == self._stamp:
                 continue
             self._stamp = stamp
@@ -76,6 +76,7 @@ class Reloader:
             fixed = changed_fixed_keys(self._loaded.config, loaded.config)
             self._apply(loaded)
             self._loaded = loaded
+            self._stamp = stamp_of(loaded.files)
             _LOG.info("configuration reloaded", extra={"digest": loaded.digest})
             if fixed:
                 _LOG.warning("a restart is needed for some of the changes", extra={"keys": fixed})
@@ -85,10 +86,12 @@ class Reloader:
         self._metrics.reload_time.set(time.time())
 
 
-def stamp_of(file: Path | None) -> Stamp:
-    """What tells one version of `file` from the next."""
-    if file is None:
-        return None
+def stamp_of(files: Sequence[Path]) -> Stamp:
+    """What tells one version of `files` from the next."""
+    return tuple(_stamp_of_one(file) for file in files)
+
+
+def _stamp_of_one(file: Path) -> tuple[str, int, int] | None:
     try:
         real = os.path.realpath(file)
         status = os.stat(real)

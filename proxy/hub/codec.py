@@ -1,6 +1,6 @@
 """The two halves of a codec. Both are sans-IO: bytes in, events out, and back; no clock, no await, no log."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from proxy.hub.events import Event
 
@@ -37,4 +37,13 @@ class StreamEncoder(Protocol):
 
     def heartbeat(self) -> bytes:
         """A frame that every client of the dialect ignores; `b""` where the dialect has none."""
+        ...
+
+
+@runtime_checkable
+class AdoptsStream(Protocol):
+    """An encoder that must do more than encode and discard to go on with a stream that somebody else wrote."""
+
+    def adopt(self, events: list[Event]) -> None:
+        """Take over a stream of which the caller has `events`; writes nothing."""
         ...

@@ -52,9 +52,8 @@ class PassThrough(CallHandler):
         limits = snapshot.config.limits
         provider = self.params.path["provider"]
         # A key that may use only some models may not go round them: it needs one for `provider/*`.
-        resolved = snapshot.router.resolve(f"{provider}/*", caller)
-        target = resolved.targets[0]
-        record.alias, record.provider, record.attempts = resolved.alias, provider, 1
+        target = snapshot.router.resolve_provider(provider, caller)
+        record.alias, record.provider, record.attempts = f"{provider}/*", provider, 1
         body = await read_body(self.request, max_bytes=limits.max_body_bytes, timeout_s=limits.body_timeout_s)
         exchange = await self._send(target, upstream_path(self.request), body)
         record.upstream_status = exchange.status

@@ -15,7 +15,7 @@ from aiohttp.web_request import BaseRequest
 
 from proxy.attempt import Call, Opened
 from proxy.dialects.base import Dialect, StreamContext
-from proxy.hub.codec import StreamDecoder, StreamEncoder
+from proxy.hub.codec import AdoptsStream, StreamDecoder, StreamEncoder
 from proxy.hub.continuation import Delivered, JoinedDecoder, Prefill, Restart
 from proxy.hub.errors import ErrorKind, UpstreamError
 from proxy.hub.events import StreamError
@@ -153,7 +153,10 @@ class Session:
         if isinstance(self._transcoder, Convert):
             return self._transcoder.encoder
         encoder = self._dialect.encoder(context)
-        encoder.encode(self.delivered.events())
+        if isinstance(encoder, AdoptsStream):
+            encoder.adopt(self.delivered.events())
+        else:
+            encoder.encode(self.delivered.events())
         return encoder
 
 
