@@ -65,7 +65,7 @@ class SseFramer:
     @property
     def is_between_events(self) -> bool:
         """Whether nothing waits for its other half: what is left, if anything, is blank lines and comments."""
-        return all(not line or line[:1] == b":" for line in self._buffer.split(b"\n"))
+        return all(not line or line.startswith(b":") for line in self._buffer.split(b"\n"))
 
     def _complete(self, data: bytes) -> tuple[list[bytes], bytes]:
         """Blocks and rest when an incomplete event waits: search only what is new."""
