@@ -13,7 +13,7 @@ from proxy.hub.codec import StreamDecoder
 from proxy.hub.errors import ErrorKind, UpstreamError
 from proxy.hub.request import ChatRequest, Message, Role, TextPart
 from proxy.hub.whole import WholeDecoder
-from proxy.providers.base import NativeCall, UpstreamRequest
+from proxy.providers.base import NativeCall, Target, UpstreamRequest, for_request
 from proxy.record import CallRecord
 from proxy.routing import ResolvedTarget
 from proxy.upstream import Exchange, UpstreamPool
@@ -74,6 +74,8 @@ class Opened(msgspec.Struct, frozen=True):
     target: ResolvedTarget
     request: UpstreamRequest
     is_native: bool
+    answering: Target
+    """`target.target` with what its decoder must know of this request."""
 
     @property
     def media_type(self) -> str:
@@ -89,7 +91,7 @@ class Opened(msgspec.Struct, frozen=True):
 
     def decoder(self) -> StreamDecoder:
         """The reader of this body."""
-        provider, target = self.target.provider, self.target.target
+        provider, target = self.target.provider, self.answering
         if self.is_whole:
             return WholeDecoder(lambda body: provider.decode_completion(body, target), MAX_WHOLE_BYTES)
         return provider.decoder(target)
@@ -150,7 +152,8 @@ async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record
     record.headers_s = exchange.headers_s
     record.dropped = request.dropped
     if exchange.status == 200:
-        return Opened(exchange, target, request, is_native)
+        answering = target.target if is_native else for_request(target.target, call.chat)
+        return Opened(exchange, target, request, is_native, answering)
     raise await _read_refusal(exchange, target, is_native=is_native)
 
 

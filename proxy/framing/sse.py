@@ -50,6 +50,11 @@ class SseFramer:
         for block in blocks:
             if block[:6] == b"data: " and b"\n" not in block:
                 frames.append((b"", block[6:]))
+            elif block[:7] == b"event: " and (cut := block.find(b"\ndata: ")) > 0 and block.find(b"\n", cut + 1) < 0:
+                if block.find(b"\n", 0, cut) < 0:
+                    frames.append((block[7:cut], block[cut + 7 :]))
+                elif (frame := parse_event(block)) is not None:
+                    frames.append(frame)
             elif (frame := parse_event(block)) is not None:
                 frames.append(frame)
         return frames
