@@ -23,6 +23,9 @@ from proxy.hub.json_text import mended
 MAX_DEPTH = 128
 """Deepest nesting of objects and arrays in a body. Real tool schemas stay below 20; parsers downstream give up at 1,000 or less."""
 
+USUAL_DEPTH = 16
+"""What nearly every body keeps to."""
+
 MAX_SHOWN = 200
 """How much of a caller's own value an error message repeats."""
 
@@ -95,17 +98,24 @@ def _check_text(body: bytes) -> None:
         raise CallerError(ErrorKind.INVALID_REQUEST, message) from fault
 
 
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_NO_STRUCTURE = bytes(set(range(256)) - set(b"[]{}:"))
+_ALL_BYTES = bytes(range(256))
+_AS_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _STEP = tuple(1 if byte in b"[{" else -1 if byte in b"]}" else 0 for byte in range(256))
+_COLON = ord(":")
 
 
 def _check_depth(body: bytes) -> None:
-    """Nesting needs openers: nearly every body is settled by counting them, the others by a linear walk over brackets."""
+    """Nesting needs openers: nearly every body is settled by counting them.
+
+    Of the others a few passes over their brackets take away one inner level each, which is three times faster than the
+    walk that settles the rest (a 16 KB request with 20 tools: 7 against 27 microseconds).
+    """
     if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
         return
-    brackets = _without_strings(body).translate(None, _NO_BRACKETS)
-    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > MAX_DEPTH:
+    brackets = _structure(body, b"[]{}").translate(_AS_BRACKETS)
+    for _ in range(USUAL_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > MAX_DEPTH - USUAL_DEPTH:
         raise _too_deep()
 
 
@@ -116,18 +126,21 @@ def _check_one_model(body: bytes) -> None:
     """
     if body.count(b'"model"') < 2 and b"\\u006" not in body:
         return
-    structure = _without_strings(body).translate(None, _NO_STRUCTURE)
+    structure = _structure(body, b"[]{}:")
     depths = accumulate(map(_STEP.__getitem__, structure))
-    given = sum(1 for byte, depth in zip(structure, depths, strict=True) if depth == 1 and byte == 0x3A)
+    given = sum(1 for byte, depth in zip(structure, depths, strict=True) if depth == 1 and byte == _COLON)
     if given != len(_FIELDS_DECODER.decode(mended(body))):
         raise CallerError(ErrorKind.INVALID_REQUEST, "The body gives a top-level field more than once.", param="model")
 
 
-def _without_strings(body: bytes) -> bytes:
-    """`body` without the contents of its strings; linear, and in C."""
+def _structure(body: bytes, marks: bytes) -> bytes:
+    """The `marks` in `body` that stand outside its strings, in order; linear, and in C."""
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return b"".join(body.split(b'"')[::2])
+    kept = body.translate(None, _ALL_BYTES.translate(None, marks + b'"'))
+    # Two quotes side by side enclose nothing, or end one string and begin the next: what follows is inside or outside
+    # as before without them.
+    return b"".join(kept.replace(b'""', b"").split(b'"')[::2])
 
 
 # --- faults in words
