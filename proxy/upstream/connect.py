@@ -63,11 +63,12 @@ class Connector:
         connection.connect = ConnectTimings(resolved - began, connected - resolved, clock() - connected)
         return connection
 
-    def keep_session(self, connection: Connection) -> None:
-        """Remember the TLS session of a connection that has received something."""
+    def settle(self, connection: Connection) -> None:
+        """Tidy up after the first answer on a connection, when whatever belongs to the handshake has come."""
         tls = connection.tls
         if tls is not None:
-            self._sessions.keep(connection.endpoint, tls.context, tls.session)
+            self._sessions.keep(connection.endpoint, tls, self._loop.time())
+            tls.shed()
 
     async def _hand_over(self, sock: socket.socket, connection: Connection, owner: Owner) -> None:
         """Give the socket to a transport of `connection`."""

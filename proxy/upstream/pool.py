@@ -128,7 +128,7 @@ class UpstreamPool:
         finally:
             timer.cancel()
         if not exchange.reused:
-            self._connector.keep_session(connection)
+            self._connector.settle(connection)
         return exchange
 
     async def _connect(self, endpoint: Endpoint, timeout_s: float) -> Connection:

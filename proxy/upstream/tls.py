@@ -16,6 +16,9 @@ from proxy.upstream.faults import FaultCode, unreachable, untrusted
 
 SLICE_BYTES = 16 * 1024
 """How much is moved through a memory BIO at once: a BIO never gives back what it grew to."""
+SESSION_S = 1800.0
+"""How long a session is used. CPython before 3.12.8 and 3.13.1 loses 6 KB each time it is asked for a session
+(python/cpython issue 116810), so that asking for each connection's would be a leak."""
 RECORD_BYTES = 16 * 1024 + 512
 """A TLS record at its largest, with header and tag."""
 
@@ -78,20 +81,24 @@ def build_context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 class TlsSessions:
-    """The last session of each endpoint, for shorter handshakes."""
+    """A session of each endpoint, for shorter handshakes; servers let one serve for many connections."""
 
     def __init__(self) -> None:
-        self._sessions: dict[Endpoint, tuple[ssl.SSLContext, ssl.SSLSession]] = {}
+        self._sessions: dict[Endpoint, tuple[ssl.SSLContext, ssl.SSLSession, float]] = {}
 
     def get(self, endpoint: Endpoint, context: ssl.SSLContext) -> ssl.SSLSession | None:
         """A session made with `context`: OpenSSL takes no other, and it was verified under that context's rules."""
         known = self._sessions.get(endpoint)
         return known[1] if known is not None and known[0] is context else None
 
-    def keep(self, endpoint: Endpoint, context: ssl.SSLContext, session: ssl.SSLSession | None) -> None:
-        """Remember `session` unless it cannot be resumed."""
+    def keep(self, endpoint: Endpoint, tls: "TlsFilter", now: float) -> None:
+        """Remember the session of `tls`, if there is none yet or the known one has become old."""
+        known = self._sessions.get(endpoint)
+        if known is not None and known[0] is tls.context and now - known[2] < SESSION_S:
+            return
+        session = tls.session()
         if session is not None and session.has_ticket:
-            self._sessions[endpoint] = (context, session)
+            self._sessions[endpoint] = (tls.context, session, now)
 
 
 class TlsFilter:
@@ -115,10 +122,17 @@ class TlsFilter:
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name, session=session)
 
-    @property
     def session(self) -> ssl.SSLSession | None:
         """The session as it is now; TLS 1.3 sends tickets after the handshake."""
         return self._object.session
+
+    def shed(self) -> None:
+        """Free the 14 KB that OpenSSL 3.0 keeps for the handshake after it has read tickets, until something is written.
+
+        Writing nothing does it, and sends nothing (SSL_write_ex(3)).
+        """
+        with suppress(ssl.SSLError):  # Closed by now, and about to be freed whole.
+            self._object.write(b"")
 
     @property
     def has_outgoing(self) -> bool:
