@@ -97,6 +97,8 @@ def tokens_of(usage: dict[str, Any] | None) -> Tokens | None:
         return None
     prompt, thoughts = usage.get("prompt_token_count"), usage.get("thoughts_token_count")
     written, tool_input = usage.get("candidates_token_count"), usage.get("tool_use_prompt_token_count")
+    if prompt is None and written is None and thoughts is None:
+        return None
     return Tokens(
         input=None if prompt is None else prompt + (tool_input or 0),
         output=None if written is None and thoughts is None else (written or 0) + (thoughts or 0),
