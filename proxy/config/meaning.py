@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from proxy.config.addresses import ListenAddress, parse_listen_address
 from proxy.config.document import KeyPath, Table, has_path, origin_at, path_text
-from proxy.config.meaning_providers import check_provider
+from proxy.config.meaning_providers import check_provider, warn_of_literal
 from proxy.config.problems import Origin, Problems, did_you_mean, has_password, listed, shown
 from proxy.config.settings import NO_STORE, CallerKey, Config, Model, OnCut, TimeoutOverrides, Timeouts
 from proxy.config.shape import PLACEHOLDER
@@ -109,6 +109,7 @@ class Checker:
             return
         if key.key is not None:
             self._check_key_text((*path, "key"), key.key.reveal())
+            warn_of_literal(self, (*path, "key"), key.key)
         twin = by_digest.setdefault(key.digest(), key)
         if twin is not key:
             self.add(path, f"the same key as that of {twin.name!r}; give every caller its own")

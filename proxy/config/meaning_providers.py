@@ -8,7 +8,7 @@ from typing import Protocol
 from proxy.config.addresses import ListenAddress
 from proxy.config.document import KeyPath
 from proxy.config.problems import did_you_mean, has_password, listed, shown
-from proxy.config.secret import NO_KEY
+from proxy.config.secret import LITERAL, NO_KEY, Secret
 from proxy.config.settings import Provider
 from proxy.header_names import CONNECTION_HEADERS, CREDENTIAL_HEADERS
 from proxy.hub.errors import ConfigError
@@ -57,8 +57,16 @@ def check_provider(findings: Findings, index: int, provider: Provider, listen: L
         _check_header(findings, (*path, "headers", name), name, value.reveal(), is_literal=value.is_literal)
     if provider.api_key_header is not None and provider.api_key_header.lower() in RESERVED_HEADERS:
         findings.add((*path, "api_key_header"), f"{shown(provider.api_key_header)} cannot carry a key")
+    if provider.api_key is not None:
+        warn_of_literal(findings, (*path, "api_key"), provider.api_key)
     _check_tls(findings, path, provider)
     _check_proxy(findings, (*path, "proxy"), provider)
+
+
+def warn_of_literal(findings: Findings, path: KeyPath, secret: Secret) -> None:
+    """A key in the file is read by whoever reads the file."""
+    if secret.reference == LITERAL:
+        findings.warn(path, "the key itself stands here; better env:NAME or file:PATH")
 
 
 def _check_base_url(findings: Findings, path: KeyPath, provider: Provider, listen: ListenAddress | None) -> None:

@@ -12,8 +12,14 @@ NO_KEY = "none"
 CALLERS_KEY = "caller"
 """As a provider's `api_key`: the caller's own key is forwarded; the same as no `api_key` at all."""
 
+LITERAL = "(literal)"
+"""The reference of a secret that stands in the configuration itself: accepted with a warning, masked like any other."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FOREIGN_REFERENCE = re.compile(r"os\.environ/(\w+)|\$\{(?:env[:.])?(\w+)\}|\$(\w+)|%(\w+)%", re.IGNORECASE)
+
+
+_LIKE_A_REFERENCE = re.compile(r"\$|%|(?:env|file)\b[:. ]", re.IGNORECASE)
 
 
 class Secret:
@@ -29,8 +35,8 @@ class Secret:
 
     @property
     def is_reference(self) -> bool:
-        """Whether the value came from a variable or a file."""
-        return not self.is_literal and self.reference.startswith(("env:", "file:"))
+        """Whether the value is a secret: from a variable, a file, or a key given literally."""
+        return not self.is_literal and (self.reference == LITERAL or self.reference.startswith(("env:", "file:")))
 
     def reveal(self) -> str:
         """The value; empty for the words `none` and `caller`."""
@@ -58,9 +64,9 @@ def key_digest(key: str) -> bytes:
 
 
 def resolve_reference(text: str, environ: Mapping[str, str], directory: Path) -> Secret:
-    """What `env:NAME` or `file:PATH` stands for; a relative PATH starts at `directory`.
+    """What `env:NAME` or `file:PATH` stands for; a relative PATH starts at `directory`. Other text is the secret itself.
 
-    Raises SecretUnavailableError.
+    Raises SecretUnavailableError, also for another tool's way of naming a variable.
     """
     scheme, colon, name = text.partition(":")
     if colon and scheme == "env":
@@ -72,9 +78,9 @@ def resolve_reference(text: str, environ: Mapping[str, str], directory: Path) ->
         raise SecretUnavailableError(
             f"expected env:NAME or file:PATH; did you mean 'env:{foreign[foreign.lastindex or 0]}'?"
         )
-    raise SecretUnavailableError(
-        "expected env:NAME or file:PATH, got a literal (not shown); keep keys out of the configuration"
-    )
+    if _LIKE_A_REFERENCE.match(text):
+        raise SecretUnavailableError("expected env:NAME, file:PATH or a key, got something else (not shown)")
+    return Secret(LITERAL, _usable(text, "the key"))
 
 
 def is_reference(text: str) -> bool:

@@ -118,8 +118,6 @@ def test_the_embedded_default_can_be_overridden_in_its_parts(tmp_path: Path) -> 
         ("PROVIDERS__OPNAI__BASE_URL", "https://a.example/v1", "no item 'OPNAI' there; did you mean 'OPENAI'?"),
         ("PROVIDERS__²__NAME", "a", "no item '²' there; known: OPENAI, LLAMA_CPP"),
         ("PROVIDERS__7__NAME", "a", "the list has 2 items, so the next is number 2"),
-        ("PROVIDERS__OPENAI__API_KEY", "sk-canary-0123456789", "providers[0].api_key: expected env:NAME or file:PATH, got a literal"
-         " (not shown); keep keys out of the configuration"),
         ("RETRY", "{attempts: [}", "1:13: not valid YAML: expected the node content, but found '}' (while parsing a flow node)"),
     ],
 )  # fmt: skip

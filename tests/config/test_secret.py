@@ -34,12 +34,20 @@ def test_a_file_is_read_without_its_last_line_end(tmp_path: Path) -> None:
     assert resolve_reference(f"file:{tmp_path}/key", {}, Path("/elsewhere")).reveal() == VALUE
 
 
-@pytest.mark.parametrize("text", [VALUE, f"env:{VALUE}", "env:", "file:", "", "${", f"ENV:{VALUE}"])
+@pytest.mark.parametrize("text", [f"env:{VALUE}", "env:", "file:", "", "${", f"ENV:{VALUE}", f"{VALUE}\n"])
 def test_what_is_no_reference_is_refused_without_being_shown(text: str, tmp_path: Path) -> None:
     with pytest.raises(SecretUnavailableError) as caught:
         resolve_reference(text, {}, tmp_path)
 
     assert VALUE not in str(caught.value)
+
+
+def test_other_text_is_the_secret_itself() -> None:
+    secret = resolve_reference(VALUE, {}, Path())
+
+    assert secret.reveal() == VALUE
+    assert secret.is_reference
+    assert VALUE not in repr(secret)
 
 
 @pytest.mark.parametrize("text", ["$NAME", "${NAME}", "${env:NAME}", "os.environ/NAME", "%NAME%"])

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config import Sources, load
+from proxy.config.printing import print_config
 from tests.config.support import CANARY, load_text, problems_of
 
 CASES: dict[str, tuple[str, list[str]]] = {
@@ -208,13 +210,6 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "1:17: models[0].name: expected text, not empty, got ''",
         ],
     ),
-    "literal_key": (
-        "providers:\n  - name: openai\n    api_key: sk-canary-0123456789abcdef\n",
-        [
-            "3:14: providers[0].api_key: expected env:NAME or file:PATH, got a literal (not shown); keep keys"
-            " out of the configuration",
-        ],
-    ),
     "foreign_reference": (
         "providers:\n  - name: openai\n    api_key: ${OPENAI_KEY}\n",
         [
@@ -324,13 +319,22 @@ def test_a_foreign_value_is_cut_and_loses_what_looks_like_a_key(tmp_path: Path) 
     assert "got '***'" in key[0]
 
 
-def test_a_literal_secret_is_not_shown(tmp_path: Path) -> None:
-    problems = problems_of(f"auth: {{keys: [{{name: a, key: {CANARY}-literal}}]}}\n", tmp_path)
+def test_a_literal_secret_is_taken_with_a_warning_and_never_shown(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text(
+        f"auth: {{keys: [{{name: a, key: {CANARY}-caller-literal}}]}}\n"
+        f"providers: [{{name: openai, api_key: {CANARY}-literal}}]\n"
+    )
 
-    assert problems == [
-        "1:30: auth.keys[0].key: expected env:NAME or file:PATH, got a literal (not shown);"
-        " keep keys out of the configuration"
+    loaded = load(Sources(file, environ={}))
+
+    assert loaded.config.providers[0].api_key.reveal() == f"{CANARY}-literal"  # type: ignore[union-attr]
+    assert [warning.partition("proxy.yaml:")[2] for warning in loaded.warnings] == [
+        "1:30: auth.keys[0].key: the key itself stands here; better env:NAME or file:PATH",
+        "2:37: providers[0].api_key: the key itself stands here; better env:NAME or file:PATH",
     ]
+    assert CANARY not in print_config(loaded) + repr(loaded.config)
+    assert set(loaded.secrets) == {f"{CANARY}-literal", f"{CANARY}-caller-literal"}
 
 
 def test_more_problems_than_a_person_reads_are_counted(tmp_path: Path) -> None:
