@@ -1,3 +1,5 @@
+import json
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -129,6 +131,40 @@ def test_unknown_fields_keep_their_bytes() -> None:
     fields = read_fields(b'{"model":"a","x": [1,  2],"y":null}')
 
     assert unknown_fields(fields, {"model"}) == {"x": b"[1,  2]"}
+
+
+HARD = st.text(alphabet='{}[]":,\\ ab\u2028é', max_size=6)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | HARD,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(HARD, inner, max_size=3),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(HARD, VALUES, max_size=4), st.booleans())
+def test_no_text_looks_like_a_second_model(fields: dict[str, object], is_ascii: bool) -> None:
+    whole = {**fields, "model": "m", "nested": {"model": [{"model": "\u006d"}]}}
+
+    assert set(read_fields(json.dumps(whole, ensure_ascii=is_ascii).encode())) == set(whole)
+
+
+@given(VALUES, st.integers(100, 160))
+def test_depth_is_that_of_the_values_whatever_the_texts(value: object, levels: int) -> None:
+    wrapped = value
+    for level in range(levels):
+        wrapped = [wrapped] if level % 2 else {"{[": wrapped, "x": ["]"]}
+    body = json.dumps({"a": wrapped}).encode()
+
+    if depth_of({"a": wrapped}) <= MAX_DEPTH:
+        assert read_fields(body)
+        return
+    with pytest.raises(CallerError, match="more than 128 levels"):
+        read_fields(body)
+
+
+def depth_of(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth_of, inner), default=0)
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]":,\\u006d model0', max_size=60).map(str.encode))
