@@ -3,12 +3,14 @@
 from proxy.providers.anthropic.provider import AnthropicProvider
 from proxy.providers.base import Provider
 from proxy.providers.gemini.provider import Gemini
+from proxy.providers.ollama.provider import Ollama
 from proxy.providers.openai_chat.provider import OpenAIChat
 from proxy.providers.openai_responses.provider import OpenAIResponses
 
 PROVIDERS: dict[str, Provider] = {
     "anthropic": AnthropicProvider(),
     "gemini": Gemini(),
+    "ollama": Ollama(),
     "openai_chat": OpenAIChat(),
     "openai_responses": OpenAIResponses(),
 }

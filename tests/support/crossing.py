@@ -12,9 +12,16 @@ from proxy.hub.events import TERMINAL_EVENTS, Event, StreamError
 from proxy.hub.transcode import Convert
 from proxy.providers import PROVIDERS
 from proxy.providers.base import Target
+from tests.support import aws_frames
 from tests.support.corpus import Recording, recordings
 from tests.support.eventsource import interpret
 from tests.support.readers import OWN_READER
+
+LINES = frozenset({"ollama"})
+"""Kinds whose streams are lines of JSON."""
+
+BINARY = frozenset({"bedrock"})
+"""Kinds whose streams are AWS event frames."""
 
 CONTEXT = StreamContext(id="0123456789abcdefghijklmn", model="m", created=1_790_000_000)
 
@@ -23,6 +30,11 @@ def crossing_recordings() -> list[Recording]:
     """Every streamed recording of a kind that exists and whose vendor's SDK can be the measure."""
     kinds = [kind for kind in OWN_READER if kind in PROVIDERS]
     return [recording for kind in kinds for recording in recordings(kind=kind, stream=True, ok=True)]
+
+
+def has_own_dialect(recording: Recording) -> bool:
+    """Whether callers speak the recorded API, so that its bytes may pass untouched."""
+    return recording.kind in DIALECTS
 
 
 def convert(recording: Recording, dialect: str, pieces: Iterable[bytes]) -> bytes:
@@ -53,6 +65,10 @@ def says_complete(kind: str, body: bytes) -> bool:
     A stream of Chat Completions is complete with a finish reason (some vendors send no `[DONE]`) or with `[DONE]` (some
     send no reason).
     """
+    if kind in BINARY:
+        return any(_ends(kind, json.dumps({name: 0})) for name in aws_frames.event_types(body))
+    if kind in LINES:
+        return any(_ends(kind, line.decode("utf-8", "replace")) for line in body.split(b"\n"))
     seen = interpret(body)
     rest = [line.removeprefix("data:").strip() for line in seen.rest.splitlines() if line.startswith("data:")]
     return any(_ends(kind, data) for data in [*(event.data for event in seen.events), *rest])
@@ -75,8 +91,22 @@ def _ends(kind: str, data: str) -> bool:
         case "gemini":
             blocked = (frame.get("promptFeedback") or {}).get("blockReason")
             return bool(blocked) or any("finishReason" in one for one in frame.get("candidates") or [])
+        case "ollama":
+            return frame.get("done") is True
+        case "cohere":
+            return frame.get("type") == "message-end"
+        case "bedrock":
+            return "messageStop" in frame
         case _:
             raise AssertionError(f"no rule for {kind}")
+
+
+def _boundaries(kind: str | None, body: bytes) -> set[int]:
+    """Where the frames of a stream end."""
+    if kind in BINARY:
+        return set(aws_frames.ends(body))
+    between = rb"\n" if kind in LINES else rb"\r\n\r\n|\n\n|\r\r"
+    return {match.end() for match in re.finditer(between, body)}
 
 
 MOST_CUT_BYTES = 1_500_000
@@ -86,7 +116,7 @@ MOST_CUT_BYTES = 1_500_000
 def cuts(recording: Recording, most: int | None = None) -> list[int]:
     """Where to cut: at every event boundary and at 50 random bytes; evenly chosen among them where that is too much."""
     body = recording.response
-    boundaries = {match.end() for match in re.finditer(rb"\r\n\r\n|\n\n|\r\r", body)} - {len(body)}
+    boundaries = _boundaries(recording.kind, body) - {len(body)}
     chance = random.Random(recording.name)
     places = sorted(boundaries | {chance.randrange(len(body)) for _ in range(50)})
     if most is None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import node
 from tests.support.reader import Reader
-from tests.support.readers import anthropic, canonical, gemini, javascript, openai_chat, openai_responses
+from tests.support.readers import anthropic, canonical, gemini, javascript, ollama, openai_chat, openai_responses
 
 READERS: list[Reader] = [
     *openai_chat.READERS,
@@ -22,6 +22,7 @@ OWN_READER: dict[str, Reader] = {
     "openai_responses": openai_responses.READERS[0],
     "anthropic": anthropic.READERS[0],
     "gemini": gemini.READERS[0],
+    "ollama": ollama.READERS[0],
 }
 """For each provider kind, the vendor's own SDK on its own stream: the measure of every conversion."""
 
@@ -30,6 +31,7 @@ OWN_WHOLE_READER: dict[str, Reader] = {
     "openai_responses": openai_responses.READERS[2],
     "anthropic": anthropic.READERS[2],
     "gemini": gemini.READERS[1],
+    "ollama": ollama.READERS[1],
 }
 """The same for answers that are no stream."""
 
