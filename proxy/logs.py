@@ -34,6 +34,8 @@ MAX_FIELDS = 64
 MAX_FRAMES = 30
 MAX_CAUSES = 4
 MAX_LISTED = 20
+MAX_CLEAN = 1024
+MAX_CLEAN_CHARACTERS = 64
 
 _ACCESS = logging.getLogger("proxy.access")
 
@@ -106,6 +108,8 @@ class LogOutput(logging.Handler):
         self._writer = LineWriter(descriptor, self._dropped_notice)
         self._redactor = Redactor()
         self._format = LogFormat.JSON
+        self._clean: dict[str, str] = {}
+        """Short texts that were looked at before: names, outcomes and the like come with every call."""
 
     @property
     def dropped(self) -> int:
@@ -115,6 +119,7 @@ class LogOutput(logging.Handler):
     def configure(self, settings: Log, secrets: Iterable[str]) -> None:
         """Take over new settings, and the secrets to mask. Safe while others log."""
         self._redactor = Redactor(secrets)
+        self._clean = {}
         self._format = settings.format
         own = logging.getLogger("proxy")
         own.setLevel(settings.level.value.upper())
@@ -163,6 +168,17 @@ class LogOutput(logging.Handler):
         return self._text(text.partition("\n")[0])[:200]
 
     def _text(self, text: str) -> str:
+        if len(text) > MAX_CLEAN_CHARACTERS:
+            return self._cleaned(text)
+        clean = self._clean.get(text)
+        if clean is None:
+            clean = self._cleaned(text)
+            if len(self._clean) >= MAX_CLEAN:
+                self._clean.clear()
+            self._clean[text] = clean
+        return clean
+
+    def _cleaned(self, text: str) -> str:
         if len(text) > 2 * MAX_VALUE_CHARACTERS:
             # Cut before a word, so that no half of a secret escapes the redactor.
             text = text[: text.rfind(" ", 0, 2 * MAX_VALUE_CHARACTERS) + 1] + "…"

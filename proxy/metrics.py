@@ -9,6 +9,7 @@ a call costs no label look-up and every rate starts at zero.
 """
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -16,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 
 from proxy import __version__
 from proxy.hub.events import Usage
+from proxy.limits import LIMITS, Limiter
 from proxy.record import CallRecord, Outcome
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -41,6 +43,9 @@ OTHER = "_other"
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
 
+_Instrument = TypeVar("_Instrument", Counter, Gauge, Histogram)
+
+
 class Metrics:
     """All instruments of one process, in a registry of their own."""
 
@@ -56,6 +61,7 @@ class Metrics:
         )
         self._add_latency(registry)
         self._add_volume(registry)
+        self._add_limits(registry)
         self._add_process(registry)
 
     def _add_latency(self, registry: CollectorRegistry) -> None:
@@ -143,6 +149,34 @@ class Metrics:
             registry=registry,
         )
 
+    def _add_limits(self, registry: CollectorRegistry) -> None:
+        self.limited = Counter("llm_proxy_limited", "Calls refused, by the limit.", ("limit",), registry=registry)
+        for limit in LIMITS:
+            self.limited.labels(limit)
+        self.queued = Gauge("llm_proxy_queued_calls", "Calls that wait for a place.", registry=registry)
+        self.store_up = Gauge(
+            "llm_proxy_limit_store_up",
+            "1 while replicas count limits together, 0 while the store is away; absent without a store.",
+            ("store",),
+            registry=registry,
+        )
+        self.store_failures = Counter(
+            "llm_proxy_limit_store_failures", "Questions that the store did not answer.", registry=registry
+        )
+
+    def refresh_limits(self, limiter: Limiter) -> None:
+        """Take over what the limiter counts for itself."""
+        for limit, count in limiter.refused.items():
+            child = self.limited.labels(limit)
+            child.inc(count)
+        limiter.refused.clear()
+        self.queued.set(limiter.waiting)
+        shared = limiter.shared
+        if shared is not None:
+            self.store_up.labels("limits").set(0 if shared.is_away else 1)
+            self.store_failures.inc(shared.failures)
+            shared.failures = 0
+
     def _add_process(self, registry: CollectorRegistry) -> None:
         self.loop_lag = Histogram(
             "llm_proxy_event_loop_lag_seconds",
@@ -181,6 +215,8 @@ class CallMetrics:
         self._providers = frozenset(providers)
         self._models = frozenset(models)
         self._by_dialect = {name: metrics.active.labels(name) for name in dialects}
+        self._bound: dict[tuple[object, ...], Counter | Gauge | Histogram] = {}
+        """Children by instrument and label values: a look-up here costs a third of `labels`."""
         for dialect in self._by_dialect:
             metrics.requests.labels(dialect, "200")
             for provider in self._providers:
@@ -201,57 +237,66 @@ class CallMetrics:
         outcome = record.outcome or Outcome.INTERNAL_ERROR
         provider = record.provider if record.provider in self._providers else OTHER
         model = record.alias if record.alias in self._models else OTHER
-        metrics.requests.labels(dialect, code_label(record.status)).inc()
-        metrics.streams.labels(dialect, provider, outcome.value).inc()
+        self._child(metrics.requests, dialect, code_label(record.status)).inc()
+        self._child(metrics.streams, dialect, provider, outcome.value).inc()
         error_type = "" if outcome is Outcome.COMPLETED else outcome.value
-        metrics.duration.labels("chat", provider, model, error_type).observe(record.duration_s)
+        self._child(metrics.duration, "chat", provider, model, error_type).observe(record.duration_s)
         if outcome is Outcome.REFUSED:
-            metrics.rejected.labels(record.error.value if record.error is not None else "other").inc()
+            self._child(metrics.rejected, record.error.value if record.error is not None else "other").inc()
             return
         self._observe_times(record, provider, model)
         self._observe_volume(record, provider, model)
 
+    def _child(self, instrument: _Instrument, *values: str) -> _Instrument:
+        key = (instrument, values)
+        child = self._bound.get(key)
+        if child is None:
+            child = self._bound[key] = instrument.labels(*values)
+        return child  # type: ignore[return-value]  # a child is of its instrument's class
+
     def _observe_times(self, record: CallRecord, provider: str, model: str) -> None:
         metrics = self._metrics
         if record.connect_s is not None:
-            metrics.connect.labels(provider, "connect").observe(record.connect_s)
+            self._child(metrics.connect, provider, "connect").observe(record.connect_s)
         if record.headers_s is not None:
-            metrics.connect.labels(provider, "headers").observe(record.headers_s)
+            self._child(metrics.connect, provider, "headers").observe(record.headers_s)
         if record.added_s is not None:
-            metrics.added.labels(record.dialect).observe(record.added_s)
+            self._child(metrics.added, record.dialect).observe(record.added_s)
         if record.upstream_closed_s is not None:
-            metrics.cancel.labels(record.dialect).observe(record.upstream_closed_s)
+            self._child(metrics.cancel, record.dialect).observe(record.upstream_closed_s)
         first, last = record.first_event_s, record.last_event_s
         if first is None or not record.is_stream:
             return
-        metrics.first_token.labels("chat", provider, model).observe(first)
-        metrics.max_gap.labels(provider).observe(record.max_gap_s)
+        self._child(metrics.first_token, "chat", provider, model).observe(first)
+        self._child(metrics.max_gap, provider).observe(record.max_gap_s)
         if last is None or last <= first:
             return
         if record.content_events > 1:
-            metrics.per_chunk.labels("chat", provider, model).observe((last - first) / (record.content_events - 1))
+            self._child(metrics.per_chunk, "chat", provider, model).observe(
+                (last - first) / (record.content_events - 1)
+            )
         tokens = record.usage.output if record.usage is not None else None
         if tokens is not None and tokens > 1:
-            metrics.per_token.labels("chat", provider, model).observe((last - first) / (tokens - 1))
+            self._child(metrics.per_token, "chat", provider, model).observe((last - first) / (tokens - 1))
 
     def _observe_volume(self, record: CallRecord, provider: str, model: str) -> None:
         metrics = self._metrics
-        metrics.events.labels(provider).inc(record.events)
-        metrics.bytes.labels(provider, "up").inc(record.bytes_up)
-        metrics.bytes.labels(provider, "down").inc(record.bytes_down)
+        self._child(metrics.events, provider).inc(record.events)
+        self._child(metrics.bytes, provider, "up").inc(record.bytes_up)
+        self._child(metrics.bytes, provider, "down").inc(record.bytes_down)
         if record.heartbeats:
-            metrics.heartbeats.labels(record.dialect).inc(record.heartbeats)
+            self._child(metrics.heartbeats, record.dialect).inc(record.heartbeats)
         if record.blocked_s:
-            metrics.blocked.labels(record.dialect).inc(record.blocked_s)
+            self._child(metrics.blocked, record.dialect).inc(record.blocked_s)
         if record.dropped:
-            metrics.notes.labels(provider, "field_dropped").inc(len(record.dropped))
+            self._child(metrics.notes, provider, "field_dropped").inc(len(record.dropped))
         if record.tap_failed:
-            metrics.notes.labels(provider, "tap_failed").inc()
+            self._child(metrics.notes, provider, "tap_failed").inc()
         if record.usage is not None:
             for token_type, count in token_counts(record.usage):
-                metrics.tokens.labels("chat", provider, model, token_type).observe(count)
+                self._child(metrics.tokens, "chat", provider, model, token_type).observe(count)
         elif record.outcome is Outcome.COMPLETED:
-            metrics.usage_missing.labels(provider).inc()
+            self._child(metrics.usage_missing, provider).inc()
 
 
 def token_counts(usage: Usage) -> list[tuple[str, int]]:

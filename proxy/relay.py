@@ -66,6 +66,10 @@ class Sink(Protocol):
         """Send whole frames; the response's headers go first, when they have not."""
         ...
 
+    def write_last(self, data: bytes) -> None:
+        """Send whole frames as the end of the response: nothing follows."""
+        ...
+
     def waiting_bytes(self) -> int:
         """Bytes that the caller has not taken yet, the kernel's included where it tells."""
         ...
@@ -130,6 +134,7 @@ class Relay:
         self._waiting_bytes = 0
         self._progress_at = now
         self._ended_at: float | None = None
+        self._ended_as = Outcome.COMPLETED
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
         self._schedule(now)
@@ -145,6 +150,9 @@ class Relay:
         record = self._record
         record.bytes_up += len(data)
         out = self._transcoder.feed(data)
+        if self._ended_at is not None:
+            self._write(out)
+            return
         summary = self._summary
         now = self._loop.time()
         if summary.content_events != self._content_seen:
@@ -155,7 +163,10 @@ class Relay:
         if out:
             self._last_write_at = now
             record.bytes_down += len(out)
-            self._sink.write(out)
+            if summary.end is not None and not self._is_exact:
+                self._sink.write_last(out)
+            else:
+                self._sink.write(out)
             if not record.events & 63:
                 record.added_s = self._loop.time() - now
         record.events = summary.events
@@ -167,18 +178,18 @@ class Relay:
         if self._is_over:
             return
         out = self._transcoder.finish()
-        if self._summary.error is not None:
-            self._fail_in_band(out)
+        if self._summary.error is not None and self._ended_at is None:
+            self._fail_in_band(out, upstream_done=True)
             return
         self._write(out)
-        self._end(Outcome.COMPLETED, keep_source=True)
+        self._end(self._ended_as, keep_source=True)
 
     def body_failed(self, error: UpstreamError) -> None:
         """The upstream's connection broke within its answer."""
         if self._is_over:
             return
-        if self._summary.end is not None:
-            self._end(Outcome.COMPLETED)
+        if self._ended_at is not None:
+            self._end(self._ended_as)
             return
         self._fail(error.kind, error.message, OUTCOME_OF_STREAM_ERROR.get(error.kind, Outcome.CUT))
 
@@ -199,11 +210,16 @@ class Relay:
         if not self._is_exact:
             self._source.finish_in_background()
             self._end(Outcome.COMPLETED, keep_source=True)
-        elif self._ended_at is None:
-            self._ended_at = now
-            self._schedule(now)
+        else:
+            self._linger(Outcome.COMPLETED, now)
 
-    def _fail_in_band(self, out: bytes) -> None:
+    def _linger(self, outcome: Outcome, now: float) -> None:
+        """The stream has its ending; what the provider sends after it still goes to the caller, for a moment."""
+        self._ended_at = now
+        self._ended_as = outcome
+        self._schedule(now)
+
+    def _fail_in_band(self, out: bytes, *, upstream_done: bool = False) -> None:
         """The upstream's own stream says that it failed, or is not what it should be. `out` came before."""
         error = self._summary.error
         if self._is_over or error is None:
@@ -211,6 +227,9 @@ class Relay:
         self._record.error = error.kind
         if not self._keeps_quiet():
             self._write(out + self._transcoder.ending())
+            if self._transcoder.relays_on and not upstream_done:
+                self._linger(OUTCOME_OF_STREAM_ERROR.get(error.kind, Outcome.ERROR_EVENT), self._loop.time())
+                return
         elif self._sink.is_begun:
             self._write(out)
         self._end(OUTCOME_OF_STREAM_ERROR.get(error.kind, Outcome.ERROR_EVENT))
@@ -243,8 +262,8 @@ class Relay:
         if self._is_over:
             return
         left_at = self._loop.time()
-        if self._summary.end is not None:
-            self._end(Outcome.COMPLETED)
+        if self._ended_at is not None:
+            self._end(self._ended_as)
             return
         first = self._record.first_event_s is None
         self._end(Outcome.CALLER_LEFT_BEFORE_FIRST if first else Outcome.CALLER_LEFT_MIDWAY)
@@ -290,7 +309,7 @@ class Relay:
         deadlines = self._deadlines
         if self._ended_at is not None:
             if now - self._ended_at >= LINGER_S:
-                self._end(Outcome.COMPLETED)
+                self._end(self._ended_as)
         elif now - self._record.started_at >= deadlines.total_s:
             self._fail(
                 ErrorKind.TIMEOUT, f"The answer took longer than {deadlines.total_s:g} s.", Outcome.TOTAL_TIMEOUT

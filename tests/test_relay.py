@@ -62,6 +62,7 @@ class Script:
     def __init__(self) -> None:
         self.summary = Summary()
         self.is_holding = False
+        self.relays_on = False
 
     def feed(self, data: bytes) -> bytes:
         for byte in data.decode():
@@ -120,6 +121,9 @@ class Sink:
     def write(self, data: bytes) -> None:
         self.is_begun = True
         self.data += data
+
+    def write_last(self, data: bytes) -> None:
+        self.write(data)
 
     def waiting_bytes(self) -> int:
         return self.waiting

@@ -14,6 +14,7 @@ class Raw:
     def __init__(self) -> None:
         self.summary = Summary()
         self.is_holding = False
+        self.relays_on = False
 
     def feed(self, data: bytes) -> bytes:
         """`data` itself; any byte counts as life."""

@@ -20,6 +20,7 @@ from proxy.hub.events import (
     StreamError,
     Usage,
 )
+from proxy.hub.skim import Skimmer
 
 _HOT = CONTENT_EVENTS
 
@@ -73,6 +74,8 @@ class Transcoder(Protocol):
     summary: Summary
     is_holding: bool
     """Whether an error ending is held back: the stream has failed and the caller does not know."""
+    relays_on: bool
+    """Whether the error ending is the provider's own: what it sends after it still belongs to the caller."""
 
     def feed(self, data: bytes) -> bytes:
         """The caller's bytes for the upstream's. Never raises: a protocol fault becomes the dialect's error ending."""
@@ -108,6 +111,7 @@ class Convert:
         self._decoder = decoder
         self._delivered = delivered
         self.is_holding = False
+        self.relays_on = False
 
     def feed(self, data: bytes) -> bytes:
         if self.summary.ended:
@@ -185,8 +189,10 @@ class Passthrough:
         self._held = b""
         """The provider's own error event, while it is held back."""
         self.is_holding = False
+        self.relays_on = False
         self._splitter = splitter
         self._tap: StreamDecoder | None = tap
+        self._skimmer = Skimmer()
         self._last_read = b""
         """What the tap read last: a fault that it kept for the next call is in there."""
         self._encoder = encoder
@@ -194,7 +200,7 @@ class Passthrough:
         self._saw_terminator = False
 
     def feed(self, data: bytes) -> bytes:
-        if self.summary.error is not None:
+        if self.summary.error is not None and not self.relays_on:
             return b""
         try:
             whole = self._splitter.feed(data)
@@ -202,16 +208,18 @@ class Passthrough:
             return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
         if whole:
             self._observe(whole)
-            if self._delivered is not None and self.summary.error is not None:
-                return self._hold_back(whole)
+            if self.summary.error is not None and not self.relays_on:
+                if self._delivered is not None:
+                    return self._hold_back(whole)
+                self.relays_on = True
         return whole
 
     def finish(self) -> bytes:
         summary = self.summary
-        if summary.error is not None:
+        if summary.error is not None and not self.relays_on:
             return b""
         rest = self._splitter.finish()
-        if summary.end is not None:
+        if summary.ended:
             # What follows the terminator (comments, an unterminated line) belongs to the provider's bytes.
             return rest
         if rest:
@@ -241,6 +249,7 @@ class Passthrough:
         if not self.is_holding or self.summary.error is None:
             return b""
         self.is_holding = False
+        self.relays_on = bool(self._held)
         return self._held or self._encoder.encode([self.summary.error])
 
     def heartbeat(self) -> bytes:
@@ -261,9 +270,15 @@ class Passthrough:
             self.summary.content_events += 1
             self._saw_terminator = self._saw_terminator or self._is_terminator(whole)
             return
-        if self.summary.ended:
+        summary = self.summary
+        if summary.ended:
             return
         self._last_read = whole
+        delivered = self._delivered
+        if self._skimmer.is_delta(whole) and (delivered is None or not delivered.is_complete):
+            summary.events += 1
+            summary.content_events += 1
+            return
         try:
             events = tap.feed(whole)
         except UpstreamProtocolError:
@@ -272,8 +287,8 @@ class Passthrough:
             self._delivered = None
             self._observe(whole)
             return
-        self.summary.observe(events)
-        delivered = self._delivered
+        summary.observe(events)
+        self._skimmer.learn(whole, events)
         if delivered is not None and delivered.is_complete:
             delivered.observe(events)
 
@@ -295,6 +310,7 @@ class Collect:
     def __init__(self, decoder: StreamDecoder, max_bytes: int) -> None:
         self.summary = Summary()
         self.is_holding = False
+        self.relays_on = False
         self._decoder = decoder
         self._fold = Fold()
         self._left_bytes = max_bytes

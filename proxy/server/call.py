@@ -11,8 +11,11 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from proxy.attempt import RefusedByUpstream
+from proxy.auth import Caller
 from proxy.dialects.base import CallParams, Dialect
 from proxy.hub.errors import ErrorKind, ProxyError, UpstreamError
+from proxy.limits import Admission, Wanted
+from proxy.limits_redis import Refused
 from proxy.logs import log_access
 from proxy.record import CallRecord, Outcome
 from proxy.server.answers import SERVER_NAME, error_answer, passed_headers
@@ -24,6 +27,7 @@ STOPPED_OUTCOME = {ErrorKind.KILLED: Outcome.KILLED, ErrorKind.DRAINED: Outcome.
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MAX_DROPPED_CHARACTERS = 2000
+_NO_QUERY: Mapping[str, str] = {}
 
 
 class CallHandler:
@@ -43,11 +47,14 @@ class CallHandler:
         self.request = request
         self.dialect = dialect
         headers = lower_headers(request)
-        self.params = CallParams(values, request.query, headers)
+        self.params = CallParams(values, request.query if request.query_string else _NO_QUERY, headers)
         asked_id = headers.get("x-request-id", "")
-        request_id = asked_id if _SANE_REQUEST_ID.fullmatch(asked_id) else f"req_{secrets.token_hex(12)}"
+        random_id = secrets.token_hex(24)
+        request_id = asked_id if _SANE_REQUEST_ID.fullmatch(asked_id) else f"req_{random_id[:24]}"
         self.record = CallRecord(request_id, label or dialect.name, gateway.loop.time())
-        self.stream_id = secrets.token_hex(12)
+        self.stream_id = random_id[24:]
+        self.admission: Admission | None = None
+        """The call's places; `None` before it was let in."""
         self._stopped: ErrorKind | None = None
 
     async def answer(self) -> web.StreamResponse:
@@ -95,10 +102,31 @@ class CallHandler:
             return response
         finally:
             del self.gateway.live[self.stream_id]
+            if self.admission is not None:
+                self.admission.end(record.usage)
             record.kill = record.end_drained = None
             record.duration_s = self.gateway.loop.time() - record.started_at
             self.snapshot.metrics.observe(record)
             log_access(record)
+
+    async def admit(self, caller: Caller, providers: tuple[str, ...]) -> Admission:
+        """Places for this call, which may be asked at any of `providers`. Raises CallerError: 429 or 503.
+
+        Nothing is waited for when no limit is reached and none is shared with other replicas.
+        """
+        limiter, limits = self.gateway.limiter, self.snapshot.config.limits
+        wanted = Wanted(caller, limits.max_streams, providers, self.snapshot.provider_limits)
+        counted_at = limiter.count_rate(caller)
+        admission = self.admission = limiter.enter(wanted) or await limiter.wait(
+            wanted, queue_size=limits.queue_size, queue_wait_s=limits.queue_wait_s
+        )
+        if limiter.shared is not None and caller.has_limits:
+            answer = await limiter.shared.ask(caller)
+            if isinstance(answer, Refused):
+                limiter.uncount_rate(caller, counted_at)
+                raise limiter.refuse(answer.limit, answer.wait_s)
+            admission.claim = answer
+        return admission
 
     def _stop(self, task: asyncio.Task[object], kind: ErrorKind) -> None:
         """End a call that does not stream at the moment: it connects, waits for headers, or between two attempts."""

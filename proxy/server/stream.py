@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_writer import StreamWriter
 from aiohttp.web_request import BaseRequest
 from aiohttp_sse import EventSourceResponse
 
@@ -25,6 +26,9 @@ _T = TypeVar("_T")
 class CallerStream(EventSourceResponse):
     """The response of a stream, in any dialect."""
 
+    _send_headers_immediately = False
+    """The headers leave with the first frame, in one write."""
+
     def __init__(
         self, *, content_type: str, headers: Mapping[str, str], peer_timeout_s: float, status: int = 200
     ) -> None:
@@ -32,6 +36,7 @@ class CallerStream(EventSourceResponse):
         super().__init__(status=status, headers=headers, allow_all_methods=True, send_timeout=peer_timeout_s)
         self.headers["Content-Type"] = content_type
         self.headers["Cache-Control"] = "no-cache, no-transform"
+        self._is_whole = False
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Send the headers. Unlike the parent's, starts no ping task."""
@@ -43,6 +48,18 @@ class CallerStream(EventSourceResponse):
             del self.headers["Connection"]
         self._set_tcp_user_timeout(request)
         return await web.StreamResponse.prepare(self, request)
+
+    def end_with(self, data: bytes) -> bytes:
+        """`data` and the end of the message, framed to be written at once; `write_eof` then has nothing left to do."""
+        self._is_whole = True
+        return b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """End the message, unless `end_with` did."""
+        if self._is_whole:
+            self._restore_tcp_user_timeout()
+        else:
+            await super().write_eof(data)
 
 
 def run_now(steps: Coroutine[object, None, _T]) -> _T:
@@ -72,20 +89,36 @@ class StreamSink:
         """Whether the status is out, so that an error can only be said within the stream."""
         return self._response.prepared
 
-    def begin(self) -> None:
-        """Send the response's headers."""
-        # prepare() is a coroutine only for its hooks, of which a bare request has none: it never waits.
-        run_now(self._response.prepare(self._request))
+    def begin(self, data: bytes = b"") -> None:
+        """Send the response's headers, and `data` with them."""
+        # Neither coroutine waits: prepare() is one for its hooks, of which a bare request has none, and write() for the
+        # drain that it is told to leave out.
+        writer = run_now(self._response.prepare(self._request))
+        assert isinstance(writer, StreamWriter)
         self._transport = self._request.transport
         self._is_chunked = self._request.version >= HttpVersion11
+        if data:
+            run_now(writer.write(data, drain=False))
+        else:
+            writer.send_headers()
 
     def write(self, data: bytes) -> None:
-        if not self._response.prepared:
-            self.begin()
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None:
+            if self._request.transport is not None:
+                self.begin(data)
+            return
+        if transport.is_closing():
             return
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+
+    def write_last(self, data: bytes) -> None:
+        """Send `data` as the end of the message."""
+        transport = self._transport
+        if transport is None or not self._is_chunked:
+            self.write(data)
+        elif not transport.is_closing():
+            transport.write(self._response.end_with(data))
 
     def waiting_bytes(self) -> int:
         transport = self._transport
@@ -127,6 +160,9 @@ class NoSink:
 
     def write(self, data: bytes) -> None:
         raise AssertionError("a folded stream writes nothing")
+
+    def write_last(self, data: bytes) -> None:
+        self.write(data)
 
     def waiting_bytes(self) -> int:
         return 0

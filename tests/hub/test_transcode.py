@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.framing.sse import SseSplitter
 from proxy.hub.completion import fold
+from proxy.hub.continuation import Delivered
 from proxy.hub.errors import ErrorKind, UpstreamProtocolError
 from proxy.hub.events import (
     CONTENT_EVENTS,
@@ -315,6 +316,68 @@ def test_tap_that_fails_in_the_unterminated_terminator_is_replaced_by_the_look_a
 
     assert out == WHOLE_EVENTS_OF_HALF + error_ending(ErrorKind.CUT)
     assert transcoder.summary.tap_failed
+
+
+# --- errors held back, so that the stream may go on with a second answer
+
+
+def convert_held() -> Convert:
+    return Convert(ToyDecoder(), ToyEncoder(), Delivered(1_000_000))
+
+
+def passthrough_held() -> Passthrough:
+    return Passthrough(SseSplitter(), ToyDecoder(), ToyEncoder(), is_toy_terminator, Delivered(1_000_000))
+
+
+HOLDING: list[Callable[[], Transcoder]] = [convert_held, passthrough_held]
+
+
+@pytest.mark.parametrize("start", HOLDING)
+@pytest.mark.parametrize(
+    ("stream", "kind"),
+    [
+        (HALF, ErrorKind.CUT),
+        (wire([*EVENTS[:3], StreamError(ErrorKind.OVERLOADED, "busy")]), ErrorKind.OVERLOADED),
+    ],
+    ids=["cut", "provider's own"],
+)
+def test_held_error_is_given_once_and_only_when_asked_for(
+    start: Callable[[], Transcoder], stream: bytes, kind: ErrorKind
+) -> None:
+    transcoder = start()
+
+    out = run(transcoder, [stream])
+
+    assert out == WHOLE_EVENTS_OF_HALF
+    assert transcoder.is_holding
+    assert transcoder.summary.error is not None
+    assert transcoder.summary.error.kind is kind
+    assert transcoder.ending() in (error_ending(kind), stream[len(WHOLE_EVENTS_OF_HALF) :])
+    assert (transcoder.ending(), transcoder.is_holding) == (b"", False)
+
+
+@pytest.mark.parametrize("start", HOLDING)
+def test_fault_of_the_relay_is_held_as_well(start: Callable[[], Transcoder]) -> None:
+    transcoder = start()
+
+    assert transcoder.feed(HALF) + transcoder.fail(IDLE) == WHOLE_EVENTS_OF_HALF
+    assert transcoder.ending() == error_ending(ErrorKind.TIMEOUT)
+
+
+@pytest.mark.parametrize("start", [*HOLDING, *ALL])
+def test_whole_stream_holds_nothing(start: Callable[[], Transcoder]) -> None:
+    transcoder = start()
+    run(transcoder, single_bytes(STREAM))
+
+    assert (transcoder.is_holding, transcoder.ending()) == (False, b"")
+
+
+def test_bytes_after_the_providers_error_event_are_relayed_whatever_the_pieces() -> None:
+    """OpenAI's Responses sends `response.failed` after `error`."""
+    stream = wire([*EVENTS[:3], StreamError(ErrorKind.OVERLOADED, "busy")]) + b"data: more\n\n"
+
+    assert run(passthrough(), [stream]) == stream
+    assert run(passthrough(), single_bytes(stream)) == stream
 
 
 # --- heartbeats
