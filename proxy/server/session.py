@@ -11,10 +11,11 @@ content event, else up to a cap.
 import asyncio
 from collections.abc import Mapping
 
+from aiohttp import HttpVersion11
 from aiohttp.web_request import BaseRequest
 
 from proxy.attempt import Call, Opened
-from proxy.dialects.base import Dialect, StreamContext
+from proxy.dialects.base import BreaksOnError, Dialect, StreamContext
 from proxy.hub.codec import AdoptsStream, StreamDecoder, StreamEncoder
 from proxy.hub.continuation import Delivered, JoinedDecoder, Prefill, Restart
 from proxy.hub.errors import ErrorKind, UpstreamError
@@ -82,6 +83,9 @@ class Session:
         is_exact = isinstance(transcoder, Passthrough)
         relay = self.relay(transcoder, opened, self._sink, is_exact=is_exact)
         await follow(relay, opened.exchange, self._request)
+        if relay.failure is None and transcoder.summary.end is not None and not self.is_begun:
+            # A whole answer of which the dialect shows nothing: calls, in a stream of text alone.
+            self._sink.begin()
         if relay.failure is not None or not self.is_begun:
             raise failure(relay)
 
@@ -119,6 +123,9 @@ class Session:
     async def finish(self, timeout_s: float) -> None:
         """End the HTTP message; a caller that does not take its last bytes in time loses its connection."""
         assert self.response is not None
+        if self._must_break():
+            self._break()
+            return
         try:
             async with asyncio.timeout(timeout_s):
                 await self.response.write_eof()
@@ -128,6 +135,23 @@ class Session:
         except TimeoutError:
             if self._request.transport is not None:
                 reset(self._request.transport)
+
+    def _must_break(self) -> bool:
+        """Whether the stream has failed and its dialect cannot say so."""
+        if self._transcoder is None or self._transcoder.summary.error is None:
+            return False
+        return isinstance(self._dialect, BreaksOnError) and self._dialect.breaks_on_error
+
+    def _break(self) -> None:
+        """End the connection so that the caller sees a broken message, and everything that came before it."""
+        transport = self._request.transport
+        if transport is None:
+            return
+        if self._request.version >= HttpVersion11:
+            # Without its last chunk the message is broken; what is still on its way arrives.
+            transport.close()
+        else:
+            reset(transport)
 
     def _make_transcoder(self, opened: Opened, context: StreamContext, *, is_prefilled: bool) -> Transcoder:
         provider, target = opened.target.provider, opened.target.target
