@@ -25,6 +25,12 @@ class Caller(msgspec.Struct, frozen=True):
     max_streams: int | None = None
     """`None`: no limit of its own."""
     requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether any limit of its own holds for it."""
+        return (self.max_streams or self.requests_per_minute or self.tokens_per_minute) is not None
 
     def may_use(self, asked: str, sent: str) -> bool:
         """Whether the caller may ask for `asked`, where its text makes `sent` the provider's model."""
@@ -73,7 +79,7 @@ def proxy_key_digests(config: Config) -> frozenset[bytes]:
 
 def _caller(key: CallerKey) -> Caller:
     models = AllowList(key.models) if key.models is not None else None
-    return Caller(key.name, models, key.max_streams, key.requests_per_minute)
+    return Caller(key.name, models, key.max_streams, key.requests_per_minute, key.tokens_per_minute)
 
 
 def _unknown() -> CallerError:

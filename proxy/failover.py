@@ -129,6 +129,12 @@ class Plan:
         else:
             self._back_off(candidate, error, now)
 
+    def pass_over(self, index: int) -> None:
+        """Target `index`, which `next` named, was not asked after all: it has no place for the call."""
+        candidate = self._candidates[index]
+        candidate.breaker.release()
+        candidate.is_out = True
+
     def _is_left(self, candidate: Candidate) -> bool:
         return not candidate.is_out and candidate.asked < self._settings.attempts
 

@@ -69,6 +69,8 @@ class Resolved(msgspec.Struct, frozen=True):
     targets: tuple[ResolvedTarget, ...]
     by_dialect: Mapping[str, tuple[ResolvedTarget, ...]]
     """For dialects whose API one of the providers speaks besides its usual one."""
+    providers: tuple[str, ...]
+    """Names of the targets' providers, each once."""
 
     def targets_for(self, dialect: str) -> tuple[ResolvedTarget, ...]:
         """`targets`, each asked by the caller's own API where its provider speaks it (OpenAI: Chat and Responses)."""
@@ -205,6 +207,7 @@ class Router:
                 dialect: tuple(provider.target(model, options, dialect) for provider, model, options in parts)
                 for dialect in dialects
             },
+            tuple(dict.fromkeys(options.provider for _, _, options in parts)),
         )
 
     def _not_allowed(self, model: str, caller: Caller) -> CallerError:

@@ -120,7 +120,7 @@ def _read(sources: Sources, problems: Problems) -> Table:
 
 def _references(config: Config) -> list[Secret]:
     """Everything in `config` that came from a variable or a file."""
-    found = [config.resume.store, *(key.key for key in config.auth.keys)]
+    found = [config.resume.store, config.limits.store, *(key.key for key in config.auth.keys)]
     for provider in config.providers:
         found += [provider.api_key, provider.proxy, *provider.headers.values()]
     return [one for one in found if one is not None and one.is_reference]

@@ -11,6 +11,7 @@ from proxy.config.addresses import ListenAddress, parse_listen_address
 from proxy.config.document import KeyPath, Table, has_path, origin_at, path_text
 from proxy.config.meaning_providers import check_provider, warn_of_literal
 from proxy.config.problems import Origin, Problems, did_you_mean, has_password, listed, shown
+from proxy.config.secret import Secret
 from proxy.config.settings import NO_STORE, CallerKey, Config, Model, OnCut, TimeoutOverrides, Timeouts
 from proxy.config.shape import PLACEHOLDER
 from proxy.globs import globs_meet, is_glob
@@ -226,7 +227,8 @@ class Checker:
 
     def _check_rest(self) -> None:
         config = self.config
-        self._check_store()
+        self._check_store("resume", config.resume.store, config.resume.store_url(), STORES)
+        self._check_store("limits", config.limits.store, config.limits.store_url(), (NO_STORE,))
         resume = config.resume
         if resume.max_stream_bytes > resume.max_total_bytes:
             message = (
@@ -245,18 +247,14 @@ class Checker:
         if config.on_cut is OnCut.CONTINUE and not can_prefill:
             self.warn(("on_cut",), "no target has `prefill: true`, so nothing can be continued")
 
-    def _check_store(self) -> None:
-        store = self.config.resume.store
-        text = self.config.resume.store_url()
-        path = ("resume", "store")
-        if store is None or text in STORES:
+    def _check_store(self, section: str, store: Secret | None, text: str, words: tuple[str, ...]) -> None:
+        path = (section, "store")
+        if store is None or text in words:
             return
         if not text.startswith(("redis://", "rediss://")):
-            hint = did_you_mean(text, STORES) if store.is_literal else ""
-            self.add(
-                path,
-                f"expected none, memory or a redis:// URL, got {shown(text) if store.is_literal else 'something else'}{hint}",
-            )
+            hint = did_you_mean(text, words) if store.is_literal else ""
+            got = shown(text) if store.is_literal else "something else"
+            self.add(path, f"expected {', '.join(words)} or a redis:// URL, got {got}{hint}")
         elif store.is_literal and has_password(text):
             self.add(path, "the URL holds a password; keep it out of the file: env:NAME or file:PATH")
 
@@ -274,4 +272,4 @@ class Checker:
 
 
 def _permissions(key: CallerKey) -> tuple[object, ...]:
-    return (key.models, key.max_streams, key.requests_per_minute)
+    return (key.models, key.max_streams, key.requests_per_minute, key.tokens_per_minute)

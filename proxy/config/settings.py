@@ -42,7 +42,7 @@ CountOrZero = Annotated[int, Meta(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 40)]
 
 NO_STORE = "none"
-"""As `resume.store`: nothing is kept."""
+"""As `resume.store`: nothing is kept. As `limits.store`: nothing is shared."""
 
 _REFERENCE = {"pattern": "^(env|file):.+"}
 SecretReference = Annotated[Secret, Meta(extra_json_schema=_REFERENCE, extra={})]
@@ -102,9 +102,13 @@ class CallerKey(Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[ModelName, ...] | None = None
     """Globs of the models that this key may ask for; a glob with a slash is for `provider/model`. Absent: all."""
     max_streams: Count | None = None
-    """Streams open at the same time. Absent: only the limit for all callers."""
+    """Calls in progress at the same time; a further one waits in the queue or gets 429. Absent: only the limit for all
+    callers."""
     requests_per_minute: Count | None = None
-    """Absent: no rate limit."""
+    """In any 60 seconds. Absent: no limit."""
+    tokens_per_minute: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    """Input and output tokens as providers report them when a call ends: calls wait once those of the last 60 seconds
+    reach it, so calls in progress may overshoot. Absent: no limit."""
 
     def digest(self) -> bytes:
         """SHA-256 of the key; empty when the entry has neither form of it."""
@@ -177,6 +181,9 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True):
     directly. Absent: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment."""
     max_tokens: Count | None = None
     """Sent where the API requires a limit and the caller gave none (Anthropic). Absent: the API family's default."""
+    max_streams: Count | None = None
+    """Calls in progress here, of one process; a further one goes to the model's next target, waits in the queue or gets
+    503. Absent: only the limit for all calls."""
 
 
 class ModelTarget(Struct, frozen=True, forbid_unknown_fields=True):
@@ -265,6 +272,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """Calls that may wait for a free place; 0: none waits."""
     queue_wait_s: SecondsOrZero = 5.0
     """How long a call waits in the queue."""
+    store: TextOrReference | None = None
+    """`none`, or a redis:// URL (env:NAME or file:PATH when it holds a password) where replicas and workers count the
+    calls and tokens of each key together. While it does not answer, and with `none`, each process counts for itself."""
     max_body_bytes: Bytes = 32 * 1024 * 1024
     """The largest request body."""
     max_frame_bytes: Bytes = 16 * 1024 * 1024
@@ -275,8 +285,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """For a caller to send its request's headers."""
     body_timeout_s: Seconds = 60.0
     """For a caller to send its request's body."""
-    max_nesting: Annotated[int, Meta(ge=8, le=512)] = 128
-    """The deepest JSON in a request."""
+
+    def store_url(self) -> str:
+        """`none`, or the URL, which may hold a password."""
+        return self.store.reveal() if self.store is not None else NO_STORE
 
 
 class Resume(Struct, frozen=True, forbid_unknown_fields=True):

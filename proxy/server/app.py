@@ -19,8 +19,10 @@ from aiohttp.web_server import Server
 from proxy.auth import Authenticator
 from proxy.breaker import Breakers, BreakerSettings
 from proxy.config import Config
+from proxy.config.settings import NO_STORE
 from proxy.dialects import DIALECTS
 from proxy.failover import RetrySettings
+from proxy.limits_redis import open_store
 from proxy.metrics import CallMetrics, Metrics
 from proxy.routing import Router
 from proxy.server import passthrough
@@ -83,6 +85,7 @@ def build_snapshot(config: Config, metrics: Metrics, earlier: Snapshot | None = 
         ),
         breakers=breakers,
         retry=msgspec.convert(config.retry, RetrySettings, from_attributes=True),
+        provider_limits={p.name: p.max_streams for p in config.providers if p.max_streams is not None},
     )
 
 
@@ -185,7 +188,11 @@ async def start(config: Config, *, reuse_port: bool = False) -> Running:
         metrics = Metrics()
         pool = UpstreamPool()
         resources.push_async_callback(pool.close)
-        gateway = Gateway(build_snapshot(demo.fill(config), metrics), pool, metrics)
+        shared = None
+        if config.limits.store_url() != NO_STORE:
+            shared = open_store(config.limits.store_url())
+            resources.push_async_callback(shared.close)
+        gateway = Gateway(build_snapshot(demo.fill(config), metrics), pool, metrics, shared)
         add_routes(gateway, has_admin_listener=config.admin is not None)
         running = Running(gateway, demo, resources.pop_all())
     try:

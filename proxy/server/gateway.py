@@ -19,6 +19,8 @@ from proxy.dialects import DIALECTS
 from proxy.dialects.base import Dialect
 from proxy.failover import Candidate, Plan, RetrySettings
 from proxy.hub.errors import CallerError, ErrorKind
+from proxy.limits import Limiter
+from proxy.limits_redis import SharedLimits
 from proxy.metrics import CallMetrics, Metrics
 from proxy.record import CallRecord
 from proxy.routing import ResolvedTarget, Router
@@ -46,12 +48,16 @@ class Snapshot(msgspec.Struct, frozen=True):
     metrics: CallMetrics
     breakers: Breakers
     retry: RetrySettings
+    provider_limits: Mapping[str, int]
+    """`max_streams` of the providers that have one."""
 
 
 class Gateway:
     """Owns what outlives a call: the pool, the metrics, and the register of live calls."""
 
-    def __init__(self, snapshot: Snapshot, pool: UpstreamPool, metrics: Metrics) -> None:
+    def __init__(
+        self, snapshot: Snapshot, pool: UpstreamPool, metrics: Metrics, shared_limits: SharedLimits | None = None
+    ) -> None:
         self.snapshot = snapshot
         self.pool = pool
         self.metrics = metrics
@@ -62,6 +68,7 @@ class Gateway:
         """Calls in progress by stream id."""
         self.is_draining = False
         self.loop = asyncio.get_running_loop()
+        self.limiter = Limiter(self.loop, shared_limits)
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request. The host part of an absolute URI is ignored: the path alone decides."""
@@ -124,6 +131,7 @@ class Gateway:
         opened, idle = self.pool.open_count, self.pool.idle_count
         self.metrics.upstream_connections.labels("busy").set(opened - idle)
         self.metrics.upstream_connections.labels("idle").set(idle)
+        self.metrics.refresh_limits(self.limiter)
 
     def _no_route(self, request: BaseRequest, allowed: frozenset[str]) -> CallerError:
         if not allowed:

@@ -19,9 +19,10 @@ from proxy.config import OnCut, UsageMode
 from proxy.dialects.base import CountsTokens, Dialect, Operation, Route, StreamContext
 from proxy.failover import REQUEST_FAULTS
 from proxy.hub.completion import Completion
-from proxy.hub.errors import CallerError, ErrorKind, UpstreamError, UpstreamProtocolError
+from proxy.hub.errors import ErrorKind, ProxyError, UpstreamError, UpstreamProtocolError
 from proxy.hub.estimate import estimate_input_tokens
 from proxy.hub.transcode import Collect
+from proxy.limits import Admission
 from proxy.record import Outcome
 from proxy.routing import ResolvedTarget
 from proxy.server.answers import SERVER_NAME, json_answer
@@ -73,23 +74,27 @@ class Generation(CallHandler):
         record.alias = resolved.alias
         targets = resolved.targets_for(self.dialect.name)
         record.is_stream = envelope.stream
-        if len(self.gateway.live) > limits.max_streams:
-            raise CallerError(ErrorKind.OVERLOADED, "Too many streams are open; try again.", retry_after_s=1)
+        admission = await self.admit(caller, resolved.providers)
         call = Call(self.dialect, self.route.operation, body, self.params, envelope)
         if call.operation is Operation.COUNT_TOKENS and not call.is_native(targets[0]):
             return self._estimate(call)
-        return await self._ask(call, targets)
+        return await self._ask(call, targets, admission)
 
-    async def _ask(self, call: Call, targets: tuple[ResolvedTarget, ...]) -> web.StreamResponse:
+    async def _ask(self, call: Call, targets: tuple[ResolvedTarget, ...], admission: Admission) -> web.StreamResponse:
         """Ask one target after the other until an answer has ended, or nobody is left to ask."""
         loop, session = self.gateway.loop, self.session
         plan, breakers = self.gateway.plan(self.snapshot, targets)
-        fault: UpstreamError | None = None
+        fault: ProxyError | None = None
         broken: tuple[UpstreamError, Outcome | None] | None = None
         """The fault that broke an answer of which the caller has a part: the one that matters to it."""
         while (step := plan.next(loop.time())) is not None:
             if step.wait_s:
+                admission.leave_provider()
                 await asyncio.sleep(step.wait_s)
+            if not admission.move_to(targets[step.index].target.provider):
+                plan.pass_over(step.index)
+                fault = fault or self.gateway.limiter.overload("provider_max_streams")
+                continue
             breaker = breakers[step.index]
             try:
                 response = await self._attempt(call, targets[step.index])

@@ -55,6 +55,7 @@ class PassThrough(CallHandler):
         target = snapshot.router.resolve_provider(provider, caller)
         record.alias, record.provider, record.attempts = f"{provider}/*", provider, 1
         body = await read_body(self.request, max_bytes=limits.max_body_bytes, timeout_s=limits.body_timeout_s)
+        await self.admit(caller, (provider,))
         exchange = await self._send(target, upstream_path(self.request), body)
         record.upstream_status = exchange.status
         record.connect_s, record.headers_s = exchange.connect_s, exchange.headers_s
