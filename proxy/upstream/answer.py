@@ -7,9 +7,9 @@ without a length ends, what an end of the connection means, and how much of ever
       ^ |
       +-+ informational (1xx) answers, which are dropped
 
-Rules come from RFC 9112. We are stricter in one place: `chunked` is the only transfer coding that is taken, and never
-beside a length or in HTTP/1.0 (section 6.1 calls both an attack). We are laxer in two that it allows: lines of the head
-may end in a bare LF (section 2.2), and folded header lines are joined (section 5.2).
+Rules come from RFC 9112. We are stricter in one place: `chunked` is the only transfer coding that is taken, never beside
+a length (llhttp sees to that) and never in HTTP/1.0 (section 6.1 calls both an attack). We are laxer in two that it
+allows: lines of the head may end in a bare LF (section 2.2), and folded header lines are joined (section 5.2).
 """
 
 import re
@@ -230,7 +230,7 @@ class AnswerReader:
         coding = headers.get("transfer-encoding")
         if coding is None:
             return Framing.LENGTH if "content-length" in headers else Framing.CLOSE
-        if coding.lower() != "chunked" or version == "1.0" or "content-length" in headers:
+        if coding.lower() != "chunked" or version == "1.0":
             self._refuse(FaultCode.BAD_RESPONSE)
         return Framing.CHUNKED
 

@@ -52,18 +52,21 @@ UNREACHABLE: dict[FaultCode, str] = {
     FaultCode.CLOSED: "The provider closed the connection without an answer.",
     FaultCode.RESET: "The provider reset the connection before its answer.",
 }
+"""Texts of faults before an answer; no other code is raised then."""
 CUT: dict[FaultCode, str] = {
     FaultCode.TRUNCATED: "The provider's answer was cut off: its connection ended before the message did.",
     FaultCode.RESET: "The provider's answer was cut off: its connection was reset.",
     FaultCode.TLS: "The provider's answer was cut off: its TLS stream broke.",
     FaultCode.ABORTED: "The provider's answer was given up.",
 }
+"""Texts of faults within a body; no other code is raised then."""
 PROTOCOL: dict[FaultCode, str] = {
     FaultCode.BAD_RESPONSE: "The provider's answer is not valid HTTP/1.1.",
     FaultCode.HEAD_TOO_LARGE: "The head of the provider's answer is too large.",
     FaultCode.BAD_ENCODING: "The provider's answer has a content encoding that cannot be read.",
     FaultCode.TOO_LARGE: "The provider's answer is too large.",
 }
+"""Texts of answers that are no valid HTTP; no other code means that."""
 
 UNTRUSTED_BY_VERIFY_CODE: dict[int, str] = {
     9: "is not valid yet",

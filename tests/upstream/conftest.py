@@ -33,9 +33,14 @@ def other_tasks() -> set[asyncio.Task[object]]:
 
 @pytest.fixture(autouse=True)
 async def no_leaks() -> AsyncIterator[None]:
-    """Fails a test that leaves a task or a socket behind. Collected garbage is a leak as well: nothing may need it."""
+    """Fails a test that leaves a task or a socket behind, or in which a callback of the loop raised.
+
+    The collector is off: nothing may need it to be freed.
+    """
     await asyncio.sleep(0)
     tasks, sockets = other_tasks(), open_sockets()
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
     gc.disable()
 
     yield
@@ -47,6 +52,7 @@ async def no_leaks() -> AsyncIterator[None]:
             await asyncio.sleep(0.01)
         assert other_tasks() <= tasks
         assert open_sockets() <= sockets
+        assert faults == []
     finally:
         gc.enable()
 

@@ -205,6 +205,27 @@ async def test_an_attempt_that_comes_in_second_is_closed() -> None:
         sock.close()
 
 
+async def test_an_attempt_that_succeeds_in_the_same_turn_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = [*socket.socketpair(), *socket.socketpair()]
+    sockets = [ends[0], ends[2]]
+    second_began = asyncio.Event()
+
+    async def connect_one(loop: asyncio.AbstractEventLoop, address: SocketAddress) -> socket.socket:
+        if address.address[1] == 0:
+            await second_began.wait()
+        second_began.set()
+        return sockets[address.address[1]]
+
+    monkeypatch.setattr("proxy.upstream.connect._connect_one", connect_one)
+
+    winner = await connect_first(asyncio.get_running_loop(), [local(0), local(1)], delay_s=0.0)
+
+    sockets.remove(winner)
+    assert sockets[0].fileno() == -1
+    for end in ends:
+        end.close()
+
+
 def gone() -> Script:
     async def script(peer: Peer) -> None:
         await peer.gone()

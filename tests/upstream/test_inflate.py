@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.hub.errors import ErrorKind, UpstreamError
 from proxy.upstream import FaultCode
-from proxy.upstream.inflate import FREE_BYTES, MAX_RATIO, BodyDecoder, body_decoder
+from proxy.upstream.inflate import FREE_BYTES, MAX_RATIO, MAX_READ_BYTES, BodyDecoder, body_decoder
 from tests.upstream.cases import raw_deflate
 
 EVENTS = [b'data: {"delta":"%d"}\n\n' % number for number in range(20)]
@@ -56,6 +56,15 @@ def test_other_encodings_are_an_error_as_soon_as_there_is_a_body(encoding: str) 
 def test_a_bomb_is_stopped_within_one_read() -> None:
     with pytest.raises(UpstreamError) as caught:
         decoder("gzip").feed(BOMB)
+    assert caught.value.code == FaultCode.TOO_LARGE
+
+
+def test_a_read_that_grows_beyond_the_bound_is_refused_although_its_ratio_is_small() -> None:
+    body = os.urandom(60_000) + b"\0" * MAX_READ_BYTES
+    assert len(body) < MAX_RATIO * len(gzip.compress(body))
+
+    with pytest.raises(UpstreamError) as caught:
+        decoder("gzip").feed(gzip.compress(body))
     assert caught.value.code == FaultCode.TOO_LARGE
 
 
