@@ -18,6 +18,7 @@ _STYLE_WORDS = {
     Style.CODE: ("code", "function", "python", "javascript", "script", "program"),
     Style.MULTILINGUAL: ("emoji", "language", "languages", "multilingual", "translate", "unicode"),
 }
+"""Words of a prompt that ask for a style; without any, and by default, it is prose."""
 
 _SUBJECTS = (
     "A stream", "The reader", "Each event", "A slow caller", "The first token", "An open connection", "The provider",

@@ -24,6 +24,7 @@ from proxy.server.gateway import Gateway, lower_headers
 _LOG = logging.getLogger("proxy.server")
 
 STOPPED_OUTCOME = {ErrorKind.KILLED: Outcome.KILLED, ErrorKind.DRAINED: Outcome.DRAINED}
+"""The outcome of a call that the operator ended; no other kind does that."""
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MAX_DROPPED_CHARACTERS = 2000
