@@ -2,6 +2,7 @@
 
 from proxy.providers.anthropic.provider import AnthropicProvider
 from proxy.providers.base import Provider
+from proxy.providers.cohere.provider import Cohere
 from proxy.providers.gemini.provider import Gemini
 from proxy.providers.ollama.provider import Ollama
 from proxy.providers.openai_chat.provider import OpenAIChat
@@ -9,6 +10,7 @@ from proxy.providers.openai_responses.provider import OpenAIResponses
 
 PROVIDERS: dict[str, Provider] = {
     "anthropic": AnthropicProvider(),
+    "cohere": Cohere(),
     "gemini": Gemini(),
     "ollama": Ollama(),
     "openai_chat": OpenAIChat(),

@@ -6,7 +6,16 @@ import pytest
 
 from tests.support import node
 from tests.support.reader import Reader
-from tests.support.readers import anthropic, canonical, gemini, javascript, ollama, openai_chat, openai_responses
+from tests.support.readers import (
+    anthropic,
+    canonical,
+    cohere,
+    gemini,
+    javascript,
+    ollama,
+    openai_chat,
+    openai_responses,
+)
 
 READERS: list[Reader] = [
     *openai_chat.READERS,
@@ -23,6 +32,7 @@ OWN_READER: dict[str, Reader] = {
     "anthropic": anthropic.READERS[0],
     "gemini": gemini.READERS[0],
     "ollama": ollama.READERS[0],
+    "cohere": cohere.READERS[0],
 }
 """For each provider kind, the vendor's own SDK on its own stream: the measure of every conversion."""
 
@@ -32,6 +42,7 @@ OWN_WHOLE_READER: dict[str, Reader] = {
     "anthropic": anthropic.READERS[2],
     "gemini": gemini.READERS[1],
     "ollama": ollama.READERS[1],
+    "cohere": cohere.READERS[1],
 }
 """The same for answers that are no stream."""
 
