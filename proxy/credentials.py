@@ -18,6 +18,9 @@ from proxy.providers.base import Provider as ProviderKind
 
 _BARE_KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 
+ACCOUNT_HEADERS = frozenset({"openai-organization", "openai-project"})
+"""Request headers that say on whose account a key is used: they go where the caller's own key goes, and only there."""
+
 MAX_KEY_CHARACTERS = 4096
 
 
@@ -61,6 +64,11 @@ class Credential:
     def value(self) -> str | None:
         """The configured key; `None` when there is none."""
         return self._key.reveal() or None
+
+    @property
+    def is_callers(self) -> bool:
+        """Whether the caller's own key is forwarded."""
+        return self._key.reference == CALLERS_KEY
 
     def headers(self, caller: list[Presented], *, is_native: bool) -> Mapping[str, str]:
         """The credential headers for one request. Raises CallerError (401) when a key is needed and none may be sent."""
@@ -119,11 +127,14 @@ def upstream_headers(
     `is_native`: the caller speaks the target's API. Raises CallerError (401) when a key is needed and none may be sent.
     """
     brought = presented(caller_headers, caller_query)
-    return {
+    headers = {
         **without_credentials(request_headers),
         **target.headers,
         **target.credential.headers(brought, is_native=is_native),
     }
+    if is_native and target.credential.is_callers:
+        headers |= {name: value for name, value in caller_headers.items() if name in ACCOUNT_HEADERS}
+    return headers
 
 
 def without_credentials(headers: Mapping[str, str]) -> dict[str, str]:

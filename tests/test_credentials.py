@@ -133,3 +133,19 @@ def test_only_credentials_and_hops_are_taken_out() -> None:
 
 def test_what_a_request_brings_is_not_shown() -> None:
     assert OWN_KEY not in repr(presented({"x-api-key": OWN_KEY}, {}))
+
+
+class KeylessTarget:
+    headers: Mapping[str, str] = {}
+    credential = credential()
+
+
+def test_the_callers_account_goes_where_its_own_key_goes() -> None:
+    account = {"openai-organization": "org-1", "openai-project": "proj-1"}
+    brought = {"authorization": "Bearer own-key-0123456789", **account}
+
+    own = upstream_headers(KeylessTarget(), {}, brought, {}, is_native=True)
+    ours = upstream_headers(Target(), {}, brought, {}, is_native=True)
+
+    assert own.items() >= account.items()
+    assert not ours.keys() & account.keys()
