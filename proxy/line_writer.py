@@ -18,6 +18,9 @@ _BATCH_BYTES = 64 * 1024
 """The size of a Linux pipe: what one write can hand over at best."""
 
 
+GATHER_S = 0.02
+
+
 class LineWriter:
     """Owns the thread. `offer` never blocks and never raises."""
 
@@ -51,9 +54,10 @@ class LineWriter:
             if self._is_closing or not has_room:
                 self._drop(1)
                 return
+            if not self._waiting:
+                self._changed.notify()
             self._waiting.append(line)
             self._waiting_bytes += len(line)
-            self._changed.notify()
 
     def close(self, timeout_s: float) -> None:
         """Write what waits, for at most `timeout_s`. Later lines are dropped."""
@@ -78,6 +82,9 @@ class LineWriter:
         with self._changed:
             while not self._waiting and not self._is_closing:
                 self._changed.wait()
+            if not self._is_closing:
+                # Lines of the next moment go out with this one: waking the thread for each would cost as much as the line.
+                self._changed.wait(GATHER_S)
             batch: list[bytes] = []
             if self._waiting and self._unreported:
                 batch.append(self._notice(self._unreported))
