@@ -21,6 +21,8 @@ class Operation(StrEnum):
 
     GENERATE = "generate"
     COUNT_TOKENS = "count_tokens"
+    RESUME = "resume"
+    """A client asks whether an answer of its chat is still running: 204, there is nothing to go on with."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -48,7 +50,8 @@ class Envelope(msgspec.Struct, frozen=True):
     include_usage: bool = True
     """Whether the caller's stream shows usage (Chat Completions' `stream_options.include_usage`)."""
     variant: str = ""
-    """Which of the dialect's stream formats the caller asked for; copied into `StreamContext.variant`."""
+    """Which of the dialect's stream formats the caller asked for, or what of its request the stream must repeat (a
+    message's or run's id); copied into `StreamContext.variant`."""
     content_type: str | None = None
     """Of this caller's stream, where it is not the dialect's own `content_type`."""
 
@@ -67,7 +70,7 @@ class StreamContext(msgspec.Struct, frozen=True):
     resume_id: str | None = None
     """When the stream can be resumed: frames bear ids of this stream."""
     variant: str = ""
-    """`Envelope.variant`: which of the dialect's stream formats to write (Gemini without `alt=sse`)."""
+    """`Envelope.variant`: which of the dialect's stream formats to write (Gemini without `alt=sse`), or what to repeat."""
     is_relayed: bool = False
     """The provider's own frames go to the caller: this encoder writes only an error ending, after some of them.
     A format with brackets around the stream (Gemini's JSON array) must know that it is inside them."""
@@ -116,6 +119,14 @@ class Dialect(Protocol):
     def encode_error(self, error: ProxyError, request_id: str) -> bytes:
         """The JSON body of an error answered before the stream began."""
         ...
+
+
+@runtime_checkable
+class BreaksOnError(Protocol):
+    """A dialect whose stream has no way to say an error: a failed one must break the caller's connection."""
+
+    @property
+    def breaks_on_error(self) -> bool: ...
 
 
 @runtime_checkable
