@@ -314,8 +314,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._exchange.push(body)
             else:
                 self._drop(body)
-        if self._reader is not reader:
-            return  # Aborted while the body was pushed.
+        # The receiver may have aborted; then these find nothing left to do.
         if failure is not None:
             self._fail(failure)
         elif reader.is_done:

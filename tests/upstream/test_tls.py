@@ -175,9 +175,11 @@ async def test_tls_1_2_is_spoken(pool: UpstreamPool, pem: Pem, trusting: TlsSett
         await ask_whole(pool, at(server, trusting))
 
 
-def test_older_versions_are_never_offered(trusting: TlsSettings) -> None:
+def test_older_versions_and_renegotiation_are_never_offered(trusting: TlsSettings) -> None:
     for settings in (trusting, TlsSettings(insecure_skip_verify=True)):
-        assert build_context(settings).minimum_version is ssl.TLSVersion.TLSv1_2
+        context = build_context(settings)
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+        assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
 # --- handshakes that fail
@@ -527,6 +529,26 @@ def test_any_split_of_the_ciphertext_gives_the_same_plaintext(
 
     assert plain == b"".join(bodies)
     assert client.is_closed is says_goodbye
+
+
+def test_a_server_that_speaks_before_it_is_asked_is_refused(authority: Authority, pem: Pem) -> None:
+    client = TlsFilter(build_context(TlsSettings(ca_file=authority.ca_file)), "localhost", None, Buffers().plain)
+    context = server_context(pem)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    server = MemoryServer(context)
+    client.handshake(memoryview(b""))
+    server.incoming.write(client.outgoing())
+    with pytest.raises(ssl.SSLWantReadError):
+        server.object.do_handshake()
+    client.handshake(memoryview(server.outgoing.read()))
+    server.incoming.write(client.outgoing())
+    server.object.do_handshake()
+    server.object.write(b"HTTP/1.1 200 OK")
+
+    with pytest.raises(UpstreamError):
+        client.handshake(memoryview(server.outgoing.read()))
+
+    assert not client.is_ready
 
 
 def test_what_is_encrypted_arrives(authority: Authority, pem: Pem) -> None:
