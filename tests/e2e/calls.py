@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 
 import msgspec
 
@@ -45,6 +46,14 @@ class RawCall:
         await loop.sock_connect(self._socket, ("127.0.0.1", self._port))
         await loop.sock_sendall(self._socket, data)
 
+    async def send_more(self, data: bytes) -> None:
+        """Bytes on the connection that `send` made."""
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def more(self, data: bytes) -> None:
+        """Send on the open connection."""
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
     async def read(self, size: int = 65536) -> bytes:
         """What is there, at most `size` bytes; empty at the end of the connection."""
         data = await asyncio.get_running_loop().sock_recv(self._socket, size)
@@ -68,6 +77,17 @@ class RawCall:
 
     def leave(self) -> None:
         """Close the socket: FIN, or RST when unread bytes wait."""
+        self._socket.close()
+
+    close = leave
+
+    def half_close(self) -> None:
+        """End the own half of the connection; answers can still be read."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Close the socket with RST."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
 
