@@ -35,6 +35,9 @@ _DIALECT_OF_PREFIX = (
     ("/v1beta", "gemini"),
     ("/gemini", "gemini"),
     ("/chat", "canonical"),
+    ("/ui/", "ui_message_stream"),
+    ("/ag-ui", "ag_ui"),
+    ("/ollama", "ollama"),
 )
 """In which dialect a path that is no route is refused; any other path in OpenAI's."""
 

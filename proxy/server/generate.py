@@ -68,6 +68,9 @@ class Generation(CallHandler):
         limits = snapshot.config.limits
         caller = snapshot.auth.authenticate(self.params.headers, self.params.query)
         record.caller = caller.name
+        if self.route.operation is Operation.RESUME:
+            record.outcome = Outcome.COMPLETED
+            return web.Response(status=204, headers={"Server": SERVER_NAME, **self.proxy_headers()})
         body = await read_body(self.request, max_bytes=limits.max_body_bytes, timeout_s=limits.body_timeout_s)
         envelope = self.dialect.envelope(body, self.params)
         resolved = snapshot.router.resolve(envelope.model or snapshot.config.default_model, caller)

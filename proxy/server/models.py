@@ -1,5 +1,7 @@
 """Model lists, in the shape that the asking SDK reads: OpenAI, Anthropic and Gemini share `GET /v1/models`.
 
+Ollama has a path of its own, `GET /ollama/api/tags`.
+
 Told apart by what each SDK always sends (wire-formats: recorded calls): `anthropic-version`, `x-goog-api-key` or
 `x-goog-api-client` or `?key=`; everybody else gets OpenAI's list.
 """
@@ -22,6 +24,8 @@ _CREATED = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 
 def list_dialect(path: str, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
     """The dialect whose list shape the caller reads."""
+    if path.startswith("/ollama"):
+        return "ollama"
     if path.startswith(("/v1beta", "/gemini")) or "key" in query:
         return "gemini"
     if path.startswith("/anthropic") or "anthropic-version" in headers:
@@ -60,6 +64,8 @@ def encode_list(shape: str, names: list[str]) -> bytes:
             first = names[0] if names else None
             last = names[-1] if names else None
             return msgspec.json.encode({"data": entries, "has_more": False, "first_id": first, "last_id": last})
+        case "ollama":
+            return msgspec.json.encode({"models": entries})
         case _:
             return msgspec.json.encode({"object": "list", "data": entries})
 
@@ -78,4 +84,15 @@ def _gemini_entry(name: str) -> dict[str, object]:
     return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": methods}
 
 
-_ENTRY = {"openai_chat": _openai_entry, "anthropic": _anthropic_entry, "gemini": _gemini_entry}
+def _ollama_entry(name: str) -> dict[str, object]:
+    modified = datetime.fromtimestamp(_CREATED, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Clients print these; a model behind a proxy is no file here.
+    return {"name": name, "model": name, "modified_at": modified, "size": 0, "digest": "", "details": {}}
+
+
+_ENTRY = {
+    "openai_chat": _openai_entry,
+    "anthropic": _anthropic_entry,
+    "gemini": _gemini_entry,
+    "ollama": _ollama_entry,
+}

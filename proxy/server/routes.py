@@ -24,6 +24,9 @@ MODEL_LIST_PATHS = (
     "/gemini/v1/models",
 )
 
+OLLAMA_LIST_PATH = "/ollama/api/tags"
+"""The list alone: its API has no path for one model of it."""
+
 
 def add_routes(gateway: Gateway, *, has_admin_listener: bool) -> None:
     """Fill both dispatchers of `gateway`."""
@@ -48,6 +51,7 @@ def _add_lists(gateway: Gateway) -> None:
     async def handle(request: BaseRequest, values: Mapping[str, str]) -> web.StreamResponse:
         return await answer_models(gateway, request, values)
 
+    gateway.dispatcher.add("GET", OLLAMA_LIST_PATH, handle)
     for path in MODEL_LIST_PATHS:
         gateway.dispatcher.add("GET", path, handle)
         gateway.dispatcher.add("GET", path + "/{model:.+}", handle)

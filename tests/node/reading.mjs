@@ -9,6 +9,7 @@ export class ReadSoFar {
   finish = null;
   error = null;
   error_message = "";
+  message = null; // what the client keeps and sends back on the next turn, where it has such a thing
 
   fail(fault) {
     this.error = fault?.constructor?.name ?? typeof fault;

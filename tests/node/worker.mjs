@@ -13,8 +13,10 @@ import * as anthropic from "./anthropic.mjs";
 import * as gemini from "./gemini.mjs";
 import * as openaiChat from "./openai_chat.mjs";
 import * as openaiResponses from "./openai_responses.mjs";
+import * as uiClients from "./ui_clients.mjs";
 
-const READERS = Object.assign({}, ...[aiSdk, anthropic, gemini, openaiChat, openaiResponses].map((one) => one.READERS));
+const CLIENTS = [aiSdk, anthropic, gemini, openaiChat, openaiResponses, uiClients];
+const READERS = Object.assign({}, ...CLIENTS.map((one) => one.READERS));
 
 async function answer(call) {
   const reading = new ReadSoFar();

@@ -16,19 +16,27 @@ Check = Callable[[tuple[ServerSentEvent, ...]], list[str]]
 
 
 LINES = {
+    "ag_ui": re.compile(r"data: .+|:.*"),
     "anthropic": re.compile(r"event: \w+|data: .+|:.*"),
     "canonical": re.compile(r"data: .+|id: .+|:.*"),
+    "data_stream": re.compile(r"[02389abcdefghijk]:.+"),
     "gemini": re.compile(r"data: .+"),
+    "ollama": re.compile(r"\{.+\}"),
     "openai_chat": re.compile(r"data: .+|:.*"),
     "openai_responses": re.compile(r"event: [\w.]+|data: .+|:.*"),
+    "ui_message_stream": re.compile(r"data: .+|:.*"),
 }
 """Lines that every client of the dialect survives. google-genai takes no comments, openai-python no fields but data."""
 
 
+LINE_DIALECTS = frozenset({"data_stream", "ollama"})
+"""Those whose frame is a line."""
+
+
 def breaches(dialect: str, body: bytes) -> list[str]:
     """What is wrong with a whole stream; empty when nothing is."""
-    seen = interpret(body)
-    found = ["bytes after the last blank line"] if seen.rest else []
+    events, rest = _frames(dialect, body)
+    found = ["bytes after the last frame"] if rest else []
     lines = re.split("\r\n|\n|\r", body.decode("utf-8", "replace"))
     found += [
         f"a line that clients stumble over: {line[:80]}"
@@ -36,14 +44,23 @@ def breaches(dialect: str, body: bytes) -> list[str]:
         if line and not LINES[dialect].fullmatch(line)
     ]
     try:
-        return found + CHECKS[dialect](seen.events)
+        return found + CHECKS[dialect](events)
     except (KeyError, TypeError, msgspec.DecodeError) as fault:
         return [*found, f"a frame of another shape: {fault!r}"]
 
 
 def has_success_ending(dialect: str, body: bytes) -> bool:
     """Whether the dialect's success terminator stands in the stream."""
-    return SUCCESS[dialect](interpret(body).events)
+    return SUCCESS[dialect](_frames(dialect, body)[0])
+
+
+def _frames(dialect: str, body: bytes) -> tuple[tuple[ServerSentEvent, ...], str]:
+    """The stream's frames and what is left over; in a dialect of lines each is the data of an event."""
+    if dialect in LINE_DIALECTS:
+        *lines, rest = body.decode("utf-8", "replace").split("\n")
+        return tuple(ServerSentEvent("message", line) for line in lines), rest
+    seen = interpret(body)
+    return seen.events, seen.rest
 
 
 def _json(event: ServerSentEvent) -> Any:
@@ -259,20 +276,140 @@ def _canonical(events: tuple[ServerSentEvent, ...]) -> list[str]:
     return found
 
 
+# --- user interfaces and Ollama
+
+
+def _data_only(events: tuple[ServerSentEvent, ...]) -> list[str]:
+    return [f"an event name: {event.type}" for event in events if event.type != "message"]
+
+
+UI_TYPES = re.compile(
+    r"(start|finish)(-step)?|error|message-metadata|file|source-(url|document)|data-tool-result"
+    r"|(text|reasoning)-(start|delta|end)|tool-input-(start|delta|available|error)|tool-output-(available|error)"
+)
+"""Chunk types that versions 5, 6 and 7 of the AI SDK all know."""
+
+UI_REASONS = frozenset({"stop", "length", "content-filter", "tool-calls", "error", "other"})
+
+
+def _ui(events: tuple[ServerSentEvent, ...]) -> list[str]:
+    found = _data_only(events)
+    if [event.data for event in events].count("[DONE]") != 1 or events[-1].data != "[DONE]":
+        found.append("[DONE] is not exactly the last frame")
+    chunks = [_json(event) for event in events if event.data != "[DONE]"]
+    found += [f"a null: {chunk}" for chunk in chunks if None in chunk.values()]
+    found += [f"type {chunk['type']}" for chunk in chunks if not UI_TYPES.fullmatch(chunk["type"])]
+    types = [chunk["type"] for chunk in chunks]
+    if types[-2:] != ["finish-step", "finish"] and types[-1:] != ["error"]:
+        found.append(f"ends with {types[-2:]}")
+    if types[:2] != ["start", "start-step"] and types != ["error"]:
+        found.append(f"begins with {types[:2]}")
+    found += [f"reason {end}" for end in chunks if end["type"] == "finish" and end["finishReason"] not in UI_REASONS]
+    return found + _ui_parts(chunks)
+
+
+def _ui_parts(chunks: list[dict[str, Any]]) -> list[str]:
+    found: list[str] = []
+    still_open: set[str] = set()
+    calls: set[str] = set()
+    for chunk in chunks:
+        kind, _, step = chunk["type"].rpartition("-")
+        if kind in ("text", "reasoning"):
+            name = f"{kind} {chunk['id']}"
+            if (name in still_open) == (step == "start"):
+                found.append(f"{name}: {step} out of turn")
+            (still_open.add if step == "start" else still_open.discard if step == "end" else str)(name)
+        elif chunk["type"] == "tool-input-start":
+            calls.add(chunk["toolCallId"])
+        elif "toolCallId" in chunk and chunk["toolCallId"] not in calls:
+            found.append(f"{chunk['type']} for a call that was not started")
+    return found + [f"{name} is never ended" for name in sorted(still_open)]
+
+
+def _data_stream(events: tuple[ServerSentEvent, ...]) -> list[str]:
+    lines = [(event.data[:1], msgspec.json.decode(event.data[2:])) for event in events]
+    codes = "".join(code for code, _ in lines)
+    found: list[str] = []
+    if not codes.endswith(("ed", "3")):
+        found.append(f"ends with {codes[-3:]}")
+    if codes[:-2].count("d") or codes[:-1].count("3"):
+        found.append("lines after the end")
+    if not codes.startswith("f") and codes != "3":
+        found.append(f"begins with {codes[:2]}")
+    started: set[str] = set()
+    for code, value in lines:
+        if code == "b":
+            started.add(value["toolCallId"])
+        if code in "9ac" and value["toolCallId"] not in started:
+            found.append(f"{code} for a call that was not started")
+        if code == "9" and not isinstance(value["args"], dict):
+            found.append(f"args are no object: {value['args']}")
+        if code in "0g3" and not isinstance(value, str):
+            found.append(f"{code} is no text: {value}")
+    return found
+
+
+def _ag_ui(events: tuple[ServerSentEvent, ...]) -> list[str]:
+    frames = [_json(event) for event in events]
+    found = _data_only(events) + [f"a null: {frame}" for frame in frames if None in frame.values()]
+    types = [frame["type"] for frame in frames]
+    if types[:1] != ["RUN_STARTED"] and types != ["RUN_ERROR"]:
+        found.append(f"begins with {types[:1]}")
+    if [kind for kind in types if kind in ("RUN_FINISHED", "RUN_ERROR")] != (types[-1:] or ["none"]):
+        found.append(f"ends with {types[-2:]}")
+    still_open: set[str] = set()
+    for frame in frames:
+        kind, _, step = frame["type"].rpartition("_")
+        if kind not in ("TEXT_MESSAGE", "REASONING", "REASONING_MESSAGE", "TOOL_CALL") or step == "RESULT":
+            continue
+        name = f"{kind} {frame.get('messageId') or frame.get('toolCallId')}"
+        if (name in still_open) == (step == "START"):
+            found.append(f"{name}: {step} out of turn")
+        (still_open.add if step == "START" else still_open.discard if step == "END" else str)(name)
+    if types[-1:] == ["RUN_FINISHED"]:
+        found += [f"{name} is never ended" for name in sorted(still_open)]
+    return found
+
+
+def _ollama(events: tuple[ServerSentEvent, ...]) -> list[str]:
+    lines = [_json(event) for event in events]
+    found = [f"ollama-python splits {event.data!r}" for event in events if len(event.data.splitlines()) != 1]
+    ends = [index for index, line in enumerate(lines) if line.get("done") or "error" in line]
+    if ends != [len(lines) - 1]:
+        found.append(f"endings in lines {ends} of {len(lines)}")
+    for line in lines:
+        if "error" in line:
+            continue
+        for call in (line.get("message") or line).get("tool_calls") or []:
+            if not isinstance(call["function"]["arguments"], dict):
+                found.append(f"arguments are no object: {call}")
+        if not line["model"] or not isinstance(line["done"], bool):
+            found.append(f"no model or done: {line}")
+    return found
+
+
 CHECKS: dict[str, Check] = {
+    "ag_ui": _ag_ui,
     "anthropic": _anthropic,
     "canonical": _canonical,
+    "data_stream": _data_stream,
     "gemini": _gemini,
+    "ollama": _ollama,
     "openai_chat": _chat,
     "openai_responses": _responses,
+    "ui_message_stream": _ui,
 }
 
 SUCCESS: dict[str, Callable[[tuple[ServerSentEvent, ...]], bool]] = {
+    "ag_ui": lambda events: any(_json(event)["type"] == "RUN_FINISHED" for event in events),
     "anthropic": lambda events: any(event.type == "message_stop" for event in events),
     "canonical": lambda events: any('"type":"finish"' in event.data for event in events),
+    "data_stream": lambda events: any(event.data.startswith("d:") for event in events),
+    "ollama": lambda events: any(_json(event).get("done") for event in events),
     "gemini": lambda events: any(event.data != "[DONE]" and _gemini_finish(_json(event)) for event in events),
     "openai_chat": lambda events: any(event.data == "[DONE]" for event in events),
     "openai_responses": lambda events: any(
         event.type in ("response.completed", "response.incomplete") for event in events
     ),
+    "ui_message_stream": lambda events: any('"type":"finish"' in event.data for event in events),
 }

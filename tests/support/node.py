@@ -38,8 +38,9 @@ def is_ready() -> bool:
 
 
 def _wanted() -> dict[str, str]:
+    """Versions by package; one under another name is written `npm:<package>@<version>`."""
     packages: dict[str, str] = msgspec.json.decode((FOLDER / "package.json").read_bytes())["dependencies"]
-    return packages
+    return {name: version.rpartition("@")[2] for name, version in packages.items()}
 
 
 def _installed() -> dict[str, str]:

@@ -35,6 +35,10 @@ GENERATION: dict[str, tuple[str, dict[str, Any]]] = {
         {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
     ),
     "canonical": ("/chat", {"messages": [{"role": "user", "content": "hi"}]}),
+    "ui_message_stream": ("/ui/chat", {"prompt": "hi"}),
+    "data_stream": ("/ui/v4/chat", {"prompt": "hi"}),
+    "ag_ui": ("/ag-ui", {"messages": [{"id": "u", "role": "user", "content": "hi"}]}),
+    "ollama": ("/ollama/api/chat", {"messages": [{"role": "user", "content": "hi"}]}),
 }
 """Path and body of a streamed request in each dialect."""
 

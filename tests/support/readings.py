@@ -90,6 +90,8 @@ FINISH: dict[str, dict[str, str]] = {
         "content-filter": "content_filter",
         "tool-calls": "tool_calls",
     },
+    "ag_ui": {},
+    "ollama": {},
 }
 """Each dialect's words for why an answer ended, in common words."""
 
@@ -117,6 +119,14 @@ def failed(reading: Reading, fault: BaseException) -> Reading:
 
 NO_FINISH = ""
 """In `EXPRESSED_FINISH`: what becomes of an answer without a reason."""
+
+UI_FINISH: dict[str, str | None] = {
+    "stop_sequence": "stop",
+    "context_full": "length",
+    "refusal": "content_filter",
+    "pause": "stop",
+    "malformed_call": "error",
+}
 
 EXPRESSED_FINISH: dict[str, dict[str, str | None]] = {
     "openai_chat": {
@@ -151,17 +161,36 @@ EXPRESSED_FINISH: dict[str, dict[str, str | None]] = {
         "pause": "stop",
         NO_FINISH: "other",
     },
+    "data_stream": {**UI_FINISH, "other": "unknown"},
+    "ollama": {
+        "stop_sequence": "stop",
+        "context_full": "length",
+        "refusal": "content_filter",
+        "pause": "stop",
+        "malformed_call": "stop",
+        "other": "stop",
+    },
+    "ui_message_stream": UI_FINISH,
 }
 """Common finish words that a dialect (or the AI SDK) has no word for, and the word that its callers read instead."""
 
-MERGES_REFUSAL_INTO_TEXT = frozenset({"anthropic", "gemini"})
+MERGES_REFUSAL_INTO_TEXT = frozenset(
+    {"ag_ui", "anthropic", "data_stream", "gemini", "ollama", "text_stream", "ui_message_stream"}
+)
 """Dialects without a place for the words of a refusal."""
 
-TOKENS_LOST: dict[str, tuple[str, ...]] = {"gemini": ("cache_write",)}
+TOKENS_LOST: dict[str, tuple[str, ...]] = {
+    "data_stream": ("cached_input", "cache_write", "reasoning"),
+    "gemini": ("cache_write",),
+    "ollama": ("cached_input", "cache_write", "reasoning"),
+}
 """Counts that a dialect has no field for."""
 
-CALL_ID = {"anthropic": re.compile(r"[a-zA-Z0-9_-]+")}
-"""Ids that a dialect allows; others are written in other characters, and read back when the call is answered."""
+CALL_ID = {"anthropic": re.compile(r"[a-zA-Z0-9_-]+"), "ollama": re.compile(r"(?!)")}
+"""Ids that a dialect allows; others are written in other characters, and read back when the call is answered.
+
+ollama-python shows none.
+"""
 
 
 def as_told_by(dialect: str, original: Reading) -> Reading:

@@ -15,6 +15,7 @@ from tests.support.readers import (
     ollama,
     openai_chat,
     openai_responses,
+    ui_clients,
 )
 
 READERS: list[Reader] = [
@@ -24,6 +25,8 @@ READERS: list[Reader] = [
     *gemini.READERS,
     *canonical.READERS,
     *javascript.READERS,
+    *ollama.READERS,
+    *ui_clients.READERS,
 ]
 
 OWN_READER: dict[str, Reader] = {

@@ -9,7 +9,7 @@ from tests.support.reader import DEADLINE_S, Call, Read, Reader
 from tests.support.readings import FINISH, Reading, Tokens, ToolCall, failed, with_derived_finish
 
 
-async def read_chat(call: Call) -> Reading:
+async def read_stream(call: Call) -> Reading:
     return await _read_stream(call, "chat")
 
 
@@ -17,7 +17,7 @@ async def read_generate(call: Call) -> Reading:
     return await _read_stream(call, "generate")
 
 
-async def read_whole_chat(call: Call) -> Reading:
+async def read_whole(call: Call) -> Reading:
     return await _read_whole(call, "chat")
 
 
@@ -89,7 +89,7 @@ def _of(name: str, read: Read, *, streams: bool = True) -> Reader:
 
 
 READERS = [
-    _of("ollama-python", read_chat),
-    _of("ollama-python-whole", read_whole_chat, streams=False),
+    _of("ollama-python", read_stream),
+    _of("ollama-python-whole", read_whole, streams=False),
 ]
 """Those of the generate method read a stream of their own format, and are called by name."""
