@@ -22,7 +22,7 @@ import msgspec
 
 from proxy.config import Log, LogFormat
 from proxy.hub.errors import ConfigError, ProxyError
-from proxy.line_writer import LineWriter
+from proxy.line_writer import DirectWriter, LineWriter
 from proxy.record import CallRecord
 from proxy.redaction import Redactor
 
@@ -109,9 +109,9 @@ def _rounded(seconds: float | None) -> float | None:
 class LogOutput(logging.Handler):
     """The handler of all loggers: formats a record at once, and hands the line to the writer's thread."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, has_thread: bool = True) -> None:
         super().__init__()
-        self._writer = LineWriter(descriptor, self._dropped_notice)
+        self._writer = LineWriter(descriptor, self._dropped_notice) if has_thread else DirectWriter(descriptor)
         self._redactor = Redactor()
         self._format = LogFormat.JSON
         self._clean: dict[str, str] = {}
@@ -240,9 +240,14 @@ class LogOutput(logging.Handler):
         return self._line_of(record, {"message": "log lines were dropped", "count": count})
 
 
-def start_logging(settings: Log, secrets: Iterable[str], descriptor: int | None = None) -> LogOutput:
-    """Send every logger's lines to `descriptor` (standard error by default), in place of an earlier output."""
-    output = LogOutput(sys.stderr.fileno() if descriptor is None else descriptor)
+def start_logging(
+    settings: Log, secrets: Iterable[str], descriptor: int | None = None, *, has_thread: bool = True
+) -> LogOutput:
+    """Send every logger's lines to `descriptor` (standard error by default), in place of an earlier output.
+
+    Without a thread, a line for which there is no room at once is lost: for a process that forks.
+    """
+    output = LogOutput(sys.stderr.fileno() if descriptor is None else descriptor, has_thread=has_thread)
     output.configure(settings, secrets)
     root = logging.getLogger()
     for handler in list(root.handlers):

@@ -13,11 +13,12 @@ from typing import TypeVar
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics import MetricWrapperBase
 
 from proxy import __version__
 from proxy.hub.events import Usage
 from proxy.limits import LIMITS, Limiter
+from proxy.metrics_sum import format_of, in_slices, take, write
 from proxy.record import CallRecord, Outcome
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -196,13 +197,19 @@ class Metrics:
         self.upstream_connections = Gauge(
             "llm_proxy_upstream_connections", "Open upstream connections.", ("state",), registry=registry
         )
-        build = Gauge("llm_proxy_build_info", "Always 1.", ("version",), registry=registry)
-        build.labels(__version__).set(1)
+        self.build = Gauge("llm_proxy_build_info", "Always 1.", ("version",), registry=registry)
+        self.build.labels(__version__).set(1)
 
-    def expose(self, accept: str) -> tuple[bytes, str]:
-        """The scrape answer and its content type, in OpenMetrics when `accept` names it."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+    def instruments(self) -> list[MetricWrapperBase]:
+        """All of them, in the order of their making."""
+        return [one for one in vars(self).values() if isinstance(one, MetricWrapperBase)]
+
+    async def expose(self, accept: str) -> tuple[bytes, str]:
+        """The scrape answer and its content type, in OpenMetrics when `accept` names it. Made in slices, so that no
+        stream waits for it."""
+        how = format_of(accept)
+        families = await in_slices(take(self.instruments()))
+        return b"".join(await in_slices(write(families, how))), how.value
 
 
 class CallMetrics:

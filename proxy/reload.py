@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from proxy.config import Config, Loaded, Sources, load
@@ -23,7 +24,7 @@ POLL_S = 2.0
 Stamp = tuple[tuple[str, int, int] | None, ...]
 """Real path, change time in ns and size of each file; `None`: it is not there."""
 
-FIXED_KEYS = ("listen", "workers", "admin")
+FIXED_KEYS = ("listen", "workers", "reuse_port", "admin", "limits.store")
 """Settings that a running process cannot change: they need a restart."""
 
 
@@ -102,4 +103,4 @@ def _stamp_of_one(file: Path) -> tuple[str, int, int] | None:
 
 def changed_fixed_keys(old: Config, new: Config) -> list[str]:
     """Which of the settings that need a restart differ."""
-    return [key for key in FIXED_KEYS if getattr(old, key) != getattr(new, key)]
+    return [key for key in FIXED_KEYS if attrgetter(key)(old) != attrgetter(key)(new)]

@@ -2,6 +2,8 @@
 
 SIGTERM and SIGINT drain: not ready at once, new calls are still taken for `lame_duck_s`, then the listener closes,
 streams may finish until `deadline_s`, and what is left then ends in its dialect. A second signal skips the waiting.
+
+With `workers: 1` this is the whole proxy; else see `proxy.commands.serve_workers`.
 """
 
 import asyncio
@@ -35,6 +37,10 @@ class Options(Protocol):
 
 def run(config: Config, options: Options) -> int:
     """Serve `config`; the process's exit code."""
+    if config.workers != 1:
+        from proxy.commands import serve_workers
+
+        return serve_workers.run(config, options)
     output = start_logging(config.log, options.loaded.secrets)
     for warning in options.loaded.warnings:
         _LOG.warning("configuration", extra={"warning": warning})
@@ -49,51 +55,85 @@ def run(config: Config, options: Options) -> int:
 
 async def _serve(config: Config, options: Options, output: LogOutput) -> int:
     running = await start(config)
-
-    def apply(loaded: Loaded) -> None:
-        running.replace(loaded.config)
-        output.configure(loaded.config.log, loaded.secrets)
-
-    reloader = Reloader(options.sources, options.loaded, running.gateway.metrics, apply)
-    watch = asyncio.get_running_loop().create_task(reloader.run())
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.request)
+    watch = Watch(running, options, output)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, watch.reloader.request)
+    stops = Stops(running)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stops.stop)
     try:
-        print(banner(config, running), flush=True)
-        # What exists now lives as long as the process: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        await _until_stopped(running)
+        print(banner(config, running.url, running.admin_url), flush=True)
+        freeze()
+        await stops.wait()
     finally:
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
+        await watch.close()
         await running.stop()
     return EXIT_OK
 
 
-async def _until_stopped(running: Running) -> None:
-    """Until a signal has come and the drain is over, or a second signal has cut it short."""
-    loop = asyncio.get_running_loop()
-    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, number)
-    await signals.get()
-    drain = loop.create_task(running.drain())
-    second = loop.create_task(signals.get())
-    try:
-        await asyncio.wait((drain, second), return_when=asyncio.FIRST_COMPLETED)
-        if not drain.done():
-            _LOG.warning("second signal: stopping at once")
-            await running.end_now()
-    finally:
-        for task in (drain, second):
-            task.cancel()
-        await asyncio.gather(drain, second, return_exceptions=True)
+class Watch:
+    """Reloads the configuration of a running proxy."""
+
+    def __init__(self, running: Running, options: Options, output: LogOutput) -> None:
+        def apply(loaded: Loaded) -> None:
+            running.replace(loaded.config)
+            output.configure(loaded.config.log, loaded.secrets)
+
+        self.reloader = Reloader(options.sources, options.loaded, running.gateway.metrics, apply)
+        self._task = asyncio.get_running_loop().create_task(self.reloader.run())
+
+    async def close(self) -> None:
+        """Watch no longer."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
 
-def banner(config: Config, running: Running) -> str:
+class Stops:
+    """The stop of a proxy: the first demand drains, the second ends at once."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._first = asyncio.Event()
+        self._second = asyncio.Event()
+
+    def stop(self) -> None:
+        """One demand."""
+        (self._second if self._first.is_set() else self._first).set()
+
+    def drain(self) -> None:
+        """The first demand, however often it comes."""
+        self._first.set()
+
+    def stop_now(self) -> None:
+        """Both demands."""
+        self._first.set()
+        self._second.set()
+
+    async def wait(self) -> None:
+        """Until a demand has come and the drain is over, or a second one has cut it short."""
+        await self._first.wait()
+        loop = asyncio.get_running_loop()
+        drain = loop.create_task(self._running.drain())
+        second = loop.create_task(self._second.wait())
+        try:
+            await asyncio.wait((drain, second), return_when=asyncio.FIRST_COMPLETED)
+            if not drain.done():
+                _LOG.warning("second signal: stopping at once")
+                await self._running.end_now()
+        finally:
+            for task in (drain, second):
+                task.cancel()
+            await asyncio.gather(drain, second, return_exceptions=True)
+
+
+def freeze() -> None:
+    """What exists now lives as long as the process: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def banner(config: Config, url: str, admin_url: str) -> str:
     """What a person needs next: where it listens, which models it serves, and what to give to which SDK."""
-    url = running.url
-    admin = running.admin_url
     models = "\n".join(
         f"  {model.name:<24} {', '.join(_target_name(target.provider, target.model) for target in model.targets)}"
         for model in config.models
@@ -107,7 +147,7 @@ def banner(config: Config, running: Running) -> str:
         f"  Gemini SDK               {url}",
         f"  EventSource, fetch       {url}/chat",
         f"playground                 {url}/",
-        f"metrics, health            {admin}/metrics  {admin}/readyz",
+        f"metrics, health            {admin_url}/metrics  {admin_url}/readyz",
     ]
     return "\n".join(lines)
 

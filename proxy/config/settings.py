@@ -351,6 +351,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """HOST:PORT for callers. Anything but a loopback address needs `auth.keys`, or `auth.anonymous: true`."""
     workers: Annotated[int, Meta(ge=0, le=256)] = 1
     """Processes that share the port; 0: one for each CPU."""
+    reuse_port: bool = False
+    """Let another proxy listen on the same address at the same time: start the new one, then stop the old one, and
+    nobody is refused. With several workers that is always so."""
     admin: Admin | None = None
     """Absent: the admin routes are on the main port, and answer loopback callers only."""
     default_model: ModelName | None = None

@@ -15,10 +15,17 @@ ADMIN_PATHS = ("/metrics", "/healthz", "/livez", "/readyz")
 async def answer_admin(gateway: Gateway, request: BaseRequest) -> web.StreamResponse:
     """One of `ADMIN_PATHS`."""
     headers = {"Server": SERVER_NAME, "Cache-Control": "no-store"}
+    if gateway.ask_admin is not None:
+        answer = await gateway.ask_admin(request.path, request.headers.get("Accept", ""))
+        if answer is not None:
+            headers["Content-Type"] = answer.content_type
+            return web.Response(status=answer.status, body=answer.body, headers=headers)
+        if request.path == "/metrics":
+            return web.Response(status=503, text="the admin process does not answer\n", headers=headers)
     match request.path:
         case "/metrics":
             gateway.refresh_gauges()
-            body, content_type = gateway.metrics.expose(request.headers.get("Accept", ""))
+            body, content_type = await gateway.metrics.expose(request.headers.get("Accept", ""))
             return web.Response(body=body, headers={**headers, "Content-Type": content_type})
         case "/readyz":
             # An upstream that is down does not make us unready: else one provider's outage empties the whole fleet.

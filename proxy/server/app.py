@@ -8,6 +8,7 @@ await running.stop()                 # everything closed; at once when nothing w
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -97,6 +98,7 @@ class Running:
         self.demo = demo
         self._resources = resources
         self._servers: list[tuple[Server, asyncio.Server]] = []
+        self._late: set[asyncio.Task[None]] = set()
         self._lag_timer: asyncio.TimerHandle | None = None
         self._measure_lag(gateway.loop.time())
 
@@ -122,14 +124,12 @@ class Running:
 
     def _url(self, index: int) -> str:
         address = self._servers[index][1].sockets[0].getsockname()
-        host, port = str(address[0]), int(address[1])
-        host = _REACHABLE.get(host, host)
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return reachable_url(str(address[0]), int(address[1]))
 
     async def listen(self, server: Server, host: str, port: int, *, reuse_port: bool = False) -> None:
         """Add a listener. Raises OSError when the address cannot be bound."""
         listener = await self.gateway.loop.create_server(
-            server, host, port, backlog=BACKLOG, reuse_port=reuse_port or None, family=_family(host)
+            server, host, port, backlog=BACKLOG, reuse_port=reuse_port or None, family=family_of(host)
         )
         self._servers.append((server, listener))
 
@@ -160,7 +160,9 @@ class Running:
 
     def stop_listening(self) -> None:
         """Close the listeners; connections stay. The admin listener answers until `stop`."""
-        for _server, listener in self._servers[:1]:
+        for server, listener in self._servers[:1]:
+            for sock in listener.sockets:
+                self._take_waiting(sock.fileno(), server)
             listener.close()
 
     async def stop(self) -> None:
@@ -174,6 +176,25 @@ class Running:
             await server.shutdown(0)
         await self._resources.aclose()
 
+    def _take_waiting(self, descriptor: int, server: Server) -> None:
+        """Serve who has connected and was not accepted yet: closing the listener would break those connections."""
+        loop = self.gateway.loop
+        with socket.socket(fileno=os.dup(descriptor)) as listening:
+            listening.setblocking(False)
+            with contextlib.suppress(OSError):
+                while True:
+                    connected, _ = listening.accept()
+                    task = loop.create_task(self._serve_late(server, connected))
+                    self._late.add(task)
+                    task.add_done_callback(self._late.discard)
+
+    async def _serve_late(self, server: Server, connected: socket.socket) -> None:
+        try:
+            connected.setblocking(False)
+            await self.gateway.loop.connect_accepted_socket(server, connected)
+        except OSError:
+            connected.close()
+
     def _measure_lag(self, due: float) -> None:
         loop = self.gateway.loop
         now = loop.time()
@@ -181,8 +202,11 @@ class Running:
         self._lag_timer = loop.call_at(now + LAG_INTERVAL_S, self._measure_lag, now + LAG_INTERVAL_S)
 
 
-async def start(config: Config, *, reuse_port: bool = False) -> Running:
-    """A proxy that listens on the configured addresses. Raises ConfigError, or OSError when an address is taken."""
+async def start(config: Config, *, is_worker: bool = False) -> Running:
+    """A proxy that listens on the configured addresses. Raises ConfigError, or OSError when an address is taken.
+
+    `is_worker`: others share the port, and the admin listener is not this process's.
+    """
     async with contextlib.AsyncExitStack() as resources:
         demo = await Embedded.start(config, resources)
         metrics = Metrics()
@@ -200,8 +224,8 @@ async def start(config: Config, *, reuse_port: bool = False) -> Running:
         main = ProxyServer(
             gateway.handle, header_timeout_s=limits.header_timeout_s, max_header_bytes=limits.max_header_bytes
         )
-        await running.listen(main, *split_address(config.listen), reuse_port=reuse_port)
-        if config.admin is not None:
+        await running.listen(main, *split_address(config.listen), reuse_port=is_worker or config.reuse_port)
+        if config.admin is not None and not is_worker:
             admin = ProxyServer(gateway.handle_admin, header_timeout_s=limits.header_timeout_s, max_header_bytes=8190)
             await running.listen(admin, *split_address(config.admin.listen))
     except BaseException:
@@ -210,11 +234,17 @@ async def start(config: Config, *, reuse_port: bool = False) -> Running:
     return running
 
 
+def reachable_url(host: str, port: int) -> str:
+    """What listens on `host`, as one on this machine writes it."""
+    host = _REACHABLE.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def split_address(address: str) -> tuple[str, int]:
     """Host and port of `HOST:PORT`, `[IPv6]:PORT` or `:PORT` (all addresses)."""
     host, _, port = address.rpartition(":")
     return host.strip("[]") or "0.0.0.0", int(port)
 
 
-def _family(host: str) -> socket.AddressFamily:
+def family_of(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_UNSPEC

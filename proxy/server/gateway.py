@@ -6,7 +6,7 @@ swaps the reference, and calls that run keep the snapshot that they began with.
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from aiohttp import web
@@ -28,6 +28,7 @@ from proxy.server.answers import error_answer
 from proxy.server.cors import answer_preflight, cors_headers
 from proxy.server.dispatch import Dispatcher
 from proxy.upstream import UpstreamPool
+from proxy.worker_link import Answer
 
 _DIALECT_OF_PREFIX = (
     ("/v1/messages", "anthropic"),
@@ -70,6 +71,8 @@ class Gateway:
         self.live: dict[str, CallRecord] = {}
         """Calls in progress by stream id."""
         self.is_draining = False
+        self.ask_admin: Callable[[str, str], Awaitable[Answer | None]] | None = None
+        """Answers an admin path (with an `Accept`) for all workers; `None`: this process is the only one."""
         self.loop = asyncio.get_running_loop()
         self.limiter = Limiter(self.loop, shared_limits)
 

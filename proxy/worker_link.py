@@ -1,0 +1,290 @@
+"""What workers and the admin process tell each other, over a Unix socket that nobody else can open.
+
+    worker -> admin   Hello                       "this connection is a worker's"
+    admin  -> worker  Want                        once a second, and for each scrape
+    worker -> admin   Family ... Done             its metrics, in slices
+    worker -> admin   Ask -> Answer               on another connection: an admin route of the worker's own port
+
+A frame is a length of four bytes and a message. The kernel closes a dead worker's connection: that is how its gauges go
+and its counters stay. A worker that ends in order gives its last values first.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterable
+
+import msgspec
+from prometheus_client.metrics import MetricWrapperBase
+
+from proxy.metrics_sum import Family, Totals, format_of, in_slices, take, write
+
+_LOG = logging.getLogger("proxy.workers")
+
+POLL_S = 1.0
+"""How old a worker's numbers are at most, and so what a killed one takes with it."""
+ANSWER_S = 2.0
+"""How long a scrape waits for a worker."""
+STUCK_S = 15.0
+"""A worker that gave no numbers for so long counts as stuck."""
+RECONNECT_S = 0.2
+MAX_SAMPLES = 200
+"""In one frame, so that making it keeps no stream waiting."""
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+
+
+class Hello(msgspec.Struct, tag=True):
+    """A worker's first message."""
+
+    pid: int
+
+
+class Want(msgspec.Struct, tag=True):
+    """Send your numbers."""
+
+
+class Part(msgspec.Struct, tag=True):
+    """Some of the numbers."""
+
+    family: Family
+
+
+class Done(msgspec.Struct, tag=True):
+    """That was all."""
+
+    is_draining: bool
+
+
+class Ask(msgspec.Struct, tag=True):
+    """An admin route."""
+
+    path: str
+    accept: str
+
+
+class Answer(msgspec.Struct, tag=True):
+    """What the route answers."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+Message = Hello | Want | Part | Done | Ask | Answer
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def _send(writer: asyncio.StreamWriter, message: Message) -> None:
+    data = _ENCODER.encode(message)
+    writer.write(len(data).to_bytes(4, "big") + data)
+
+
+async def _receive(reader: asyncio.StreamReader) -> Message:
+    """The next message. Raises EOFError at the connection's end."""
+    length = int.from_bytes(await reader.readexactly(4), "big")
+    if length > MAX_FRAME_BYTES:
+        raise EOFError
+    return _DECODER.decode(await reader.readexactly(length))
+
+
+class Worker:
+    """The worker's end. `close` gives the last numbers."""
+
+    def __init__(
+        self, path: str, instruments: Callable[[], Iterable[MetricWrapperBase]], is_draining: Callable[[], bool]
+    ) -> None:
+        self._path = path
+        self._instruments = instruments
+        self._is_draining = is_draining
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._sending = asyncio.Lock()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def ask(self, path: str, accept: str) -> Answer | None:
+        """An admin route's answer for all workers; `None` when the admin process does not give one."""
+        try:
+            async with asyncio.timeout(2 * ANSWER_S):
+                reader, writer = await asyncio.open_unix_connection(self._path)
+                try:
+                    _send(writer, Ask(path, accept))
+                    answer = await _receive(reader)
+                finally:
+                    writer.close()
+        except (OSError, EOFError):
+            return None
+        return answer if isinstance(answer, Answer) else None
+
+    async def close(self) -> None:
+        """Give the last numbers and hang up."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if self._streams is None:
+            return
+        reader, writer = self._streams
+        self._streams = None
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                await self._give(writer)
+                writer.write_eof()
+                # To close while a question waits unread would break the connection, and with it what was just given.
+                while await reader.read(4096):
+                    pass
+        writer.close()
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(OSError, EOFError):
+                reader, writer = self._streams = await asyncio.open_unix_connection(self._path)
+                _send(writer, Hello(os.getpid()))
+                while isinstance(await _receive(reader), Want):
+                    await self._give(writer)
+            if self._streams is not None:
+                self._streams[1].close()
+                self._streams = None
+            # The admin process is starting, or is being replaced.
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _give(self, writer: asyncio.StreamWriter) -> None:
+        async with self._sending:
+            for family in await in_slices(take(self._instruments(), most_samples=MAX_SAMPLES)):
+                _send(writer, Part(family))
+                await asyncio.sleep(0)
+            _send(writer, Done(self._is_draining()))
+
+
+class _Member:
+    """A worker, as the admin process knows it."""
+
+    def __init__(self, number: int, writer: asyncio.StreamWriter, now: float) -> None:
+        self.number = number
+        self.writer = writer
+        self.seen_at = now
+        self.is_draining = False
+        self.has_answered = False
+        self.answered = asyncio.Event()
+
+
+class Collector:
+    """The admin process's end: asks all workers, and answers the admin routes for all of them."""
+
+    def __init__(self) -> None:
+        self.is_draining = False
+        self._totals = Totals()
+        self._members: dict[int, _Member] = {}
+        self._count = 0
+        self._ends = 0
+        self._loop = asyncio.get_running_loop()
+        self._collecting: asyncio.Task[None] | None = None
+        self._handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._poll: asyncio.Task[None] | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self, path: str) -> None:
+        """Listen at `path`, in place of one that is gone."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        self._server = await asyncio.start_unix_server(self._accept, path)
+        self._poll = self._loop.create_task(self._keep_asking())
+
+    async def close(self) -> None:
+        """Hang up on everybody."""
+        if self._server is not None:
+            self._server.close()
+        tasks = [task for task in (self._poll, self._collecting) if task is not None]
+        for task in tasks:
+            task.cancel()
+        for writer in self._handlers.values():
+            writer.close()
+        # A handler ends with its connection: one that is cancelled would be logged as a fault by asyncio's streams.
+        await asyncio.gather(*tasks, *self._handlers, return_exceptions=True)
+
+    async def answer(self, path: str, accept: str) -> Answer:
+        """One of the admin routes."""
+        if path == "/metrics":
+            await self.collect()
+            how = format_of(accept)
+            families = [*await in_slices(self._totals.sum()), *self._own()]
+            return Answer(200, how.value, b"".join(await in_slices(write(families, how))))
+        if path == "/readyz":
+            if self.is_draining or any(member.is_draining for member in self._members.values()):
+                return _text(503, "draining")
+            is_ready = any(member.has_answered for member in self._members.values())
+            return _text(200, "ready") if is_ready else _text(503, "no worker is ready")
+        now = self._loop.time()
+        is_alive = any(now - member.seen_at < STUCK_S for member in self._members.values())
+        return _text(200, "ok") if is_alive or self.is_draining else _text(503, "no worker answers")
+
+    async def collect(self) -> None:
+        """Ask every worker now, or wait for the asking under way to end and share its answers."""
+        if self._collecting is None or self._collecting.done():
+            self._collecting = self._loop.create_task(self._collect())
+        await asyncio.shield(self._collecting)
+
+    async def _collect(self) -> None:
+        members = list(self._members.values())
+        for member in members:
+            member.answered.clear()
+            _send(member.writer, Want())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                for member in members:
+                    await member.answered.wait()
+
+    async def _keep_asking(self) -> None:
+        while True:
+            await self.collect()
+            await asyncio.sleep(POLL_S)
+
+    def _own(self) -> list[Family]:
+        return [
+            Family("llm_proxy_workers", "Worker processes that serve.", "gauge", {"": len(self._members)}),
+            Family("llm_proxy_worker_exits", "Worker processes that ended.", "counter", {"_total": self._ends}),
+        ]
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._handlers[task] = writer
+        try:
+            first = await _receive(reader)
+            if isinstance(first, Hello):
+                await self._follow(reader, writer)
+            elif isinstance(first, Ask):
+                _send(writer, await self.answer(first.path, first.accept))
+                await writer.drain()
+        except (OSError, EOFError):
+            pass
+        finally:
+            del self._handlers[task]
+            writer.close()
+
+    async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a worker's numbers until its connection ends."""
+        self._count += 1
+        member = self._members[self._count] = _Member(self._count, writer, self._loop.time())
+        # At once: a worker that is new is not ready before it has answered.
+        _send(writer, Want())
+        parts: list[Family] = []
+        try:
+            while True:
+                message = await _receive(reader)
+                if isinstance(message, Part):
+                    parts.append(message.family)
+                elif isinstance(message, Done):
+                    self._totals.update(member.number, parts)
+                    parts = []
+                    member.is_draining, member.has_answered = message.is_draining, True
+                    member.seen_at = self._loop.time()
+                    member.answered.set()
+        finally:
+            del self._members[member.number]
+            member.answered.set()
+            self._totals.end(member.number)
+            self._ends += 1
+
+
+def _text(status: int, text: str) -> Answer:
+    return Answer(status, "text/plain; charset=utf-8", text.encode() + b"\n")

@@ -1,0 +1,157 @@
+"""Two workers under load, as an operator runs them: one is killed, all are reloaded, the port stays served."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from tests.e2e.calls import RawCall, request_bytes
+from tests.e2e.streams import chat_chunk, chat_stream
+from tests.support.answers import sse
+from tests.support.proxy import ProxyProcess, provider, proxy_process, settings
+from tests.support.replay import ReplayServer
+
+FIRST = chat_chunk("one ")
+PATIENCE_S = 15.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[ReplayServer]:
+    async with ReplayServer(sse(chat_stream(3))) as server:
+        yield server
+
+
+def config(upstream: ReplayServer, **more: Any) -> dict[str, Any]:
+    chat = provider("chat", "openai_chat", upstream.base_url + "/v1")
+    return settings([chat], **{"listen": f"127.0.0.1:{free_port()}", "workers": 2, **more})
+
+
+@pytest.fixture(params=[True, False], ids=["admin_port", "main_port"])
+async def proxy(
+    request: pytest.FixtureRequest, upstream: ReplayServer, tmp_path: Path
+) -> AsyncIterator[tuple[ProxyProcess, str]]:
+    """The proxy, and where its admin routes are."""
+    admin = {"admin": {"listen": f"127.0.0.1:{free_port()}"}} if request.param else {}
+    async with proxy_process(config(upstream, **admin), tmp_path) as running:
+        yield running, f"http://{admin['admin']['listen']}" if admin else running.url
+
+
+async def get(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, await response.text()
+
+
+def value(text: str, pattern: str) -> float:
+    """The sum of the series that match."""
+    return sum(float(line.split()[-1]) for line in text.splitlines() if re.match(pattern, line))
+
+
+async def metrics_until(admin: str, pattern: str, wanted: float) -> str:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            _, text = await get(f"{admin}/metrics")
+            if value(text, pattern) == wanted:
+                return text
+            await asyncio.sleep(0.05)
+
+
+COMPLETED = r'llm_proxy_streams_total\{.*outcome="completed"'
+ACTIVE = r"llm_proxy_active_streams"
+
+
+def workers_with_streams(proxy: ProxyProcess) -> dict[int, int]:
+    """Established connections to the proxy's port, by worker."""
+    children = Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text().split()
+    held: dict[int, int] = {}
+    local = f"0100007F:{proxy.port:04X}"
+    inodes = {
+        line.split()[9]
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
+        if line.split()[1] == local and line.split()[3] == "01"
+    }
+    for child in children:
+        links = [os.readlink(f"/proc/{child}/fd/{name}") for name in os.listdir(f"/proc/{child}/fd")]
+        held[int(child)] = len([link for link in links if link.removeprefix("socket:[").removesuffix("]") in inodes])
+    return held
+
+
+async def test_a_killed_worker_takes_only_its_own_streams_and_the_sums_stay_right(
+    proxy: tuple[ProxyProcess, str], upstream: ReplayServer
+) -> None:
+    running, admin = proxy
+    done, live = 20, 40
+    for _ in range(done):
+        call = RawCall(running.port)
+        await call.send(request_bytes("openai_chat", "chat"))
+        await call.read_until(b"[DONE]")
+        call.leave()
+    await metrics_until(admin, COMPLETED, done)
+    upstream.respond_with(sse(FIRST + chat_stream(3), holds=(len(FIRST),)))
+    calls = [RawCall(running.port) for _ in range(live)]
+    for call in calls:
+        await call.send(request_bytes("openai_chat", "chat"))
+    for call in calls:
+        await call.read_until(b"one")
+    assert value((await get(f"{admin}/metrics"))[1], ACTIVE) == live
+
+    held = {pid: count for pid, count in workers_with_streams(running).items() if count}
+    victim = min(held)
+    os.kill(victim, signal.SIGKILL)
+    text = await metrics_until(admin, r"llm_proxy_worker_exits_total", 1)
+    for index in range(done, done + live):
+        (await upstream.exchange(index)).release()
+    for call in calls:
+        with contextlib.suppress(ConnectionResetError):
+            await call.read_until(b"[DONE]")
+        call.leave()
+
+    whole = sum(b"[DONE]" in call.received for call in calls)
+    assert len(held) == 2
+    assert whole == live - held[victim]
+    assert value(text, COMPLETED) == done, "what the dead worker counted is kept"
+    assert value(text, ACTIVE) == whole, "what it had open is not"
+    text = await metrics_until(admin, COMPLETED, done + whole)
+    assert value(text, "llm_proxy_build_info") == 1
+    await metrics_until(admin, "llm_proxy_workers ", 2)
+    assert "SIGKILL" in running.log.read_text()
+    assert await get(f"{admin}/readyz") == (200, "ready\n")
+
+
+async def test_every_worker_reloads(upstream: ReplayServer, tmp_path: Path) -> None:
+    before = config(upstream)
+    async with proxy_process(before, tmp_path) as running:
+        after = {**before, "models": [{"name": "new", "targets": before["models"][0]["targets"]}]}
+        (tmp_path / "proxy.yaml").write_text(yaml.safe_dump(after))
+        running.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(PATIENCE_S):
+            while running.log.read_text().count("configuration reloaded") < 2:  # noqa: ASYNC110  it is another process
+                await asyncio.sleep(0.02)
+
+        names = set()
+        for _ in range(20):
+            _, text = await get(f"{running.url}/v1/models")
+            names.add(tuple(re.findall(r'"id":\s*"([^"]+)"', text)))
+
+    assert names == {("new",)}
+
+
+async def test_a_port_that_is_taken_is_said(tmp_path: Path, upstream: ReplayServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(AssertionError, match=f"cannot listen on {listen}: Address already in use"):
+            async with proxy_process(config(upstream, listen=listen), tmp_path):
+                pass

@@ -1,0 +1,117 @@
+"""Workers and the admin process over a real Unix socket, in one event loop."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import prometheus_client
+import pytest
+
+from proxy.worker_link import Collector, Worker
+
+
+class Member:
+    """A worker with one counter and one gauge."""
+
+    def __init__(self, path: str) -> None:
+        registry = prometheus_client.CollectorRegistry()
+        self.calls = prometheus_client.Counter("calls", "Calls.", registry=registry)
+        self.open = prometheus_client.Gauge("open", "Open.", registry=registry)
+        self.is_draining = False
+        self.link = Worker(path, lambda: [self.calls, self.open], lambda: self.is_draining)
+
+
+@pytest.fixture
+async def collector(tmp_path: Path) -> AsyncIterator[Collector]:
+    running = Collector()
+    await running.start(str(tmp_path / "link"))
+    yield running
+    await running.close()
+
+
+@contextlib.asynccontextmanager
+async def members(collector: Collector, path: Path, count: int = 2) -> AsyncIterator[list[Member]]:
+    found = [Member(str(path)) for _ in range(count)]
+    await until(collector, f"llm_proxy_workers {count}.0")
+    yield found
+    for member in found:
+        await member.link.close()
+
+
+async def until(collector: Collector, line: str) -> str:
+    async with asyncio.timeout(10):
+        while line not in (text := (await collector.answer("/metrics", "")).body.decode()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        return text
+
+
+async def status(collector: Collector, path: str) -> int:
+    return (await collector.answer(path, "")).status
+
+
+async def test_a_scrape_shows_the_present_sum(collector: Collector, tmp_path: Path) -> None:
+    async with members(collector, tmp_path / "link") as (one, two):
+        one.calls.inc(2)
+        two.calls.inc(3)
+        one.open.set(1)
+
+        text = (await collector.answer("/metrics", "")).body.decode()
+
+        assert "calls_total 5.0\n" in text
+        assert "open 1.0\n" in text
+
+
+async def test_every_worker_gives_the_same_answer(collector: Collector, tmp_path: Path) -> None:
+    async with members(collector, tmp_path / "link") as (one, two):
+        one.calls.inc(2)
+
+        answer = await two.link.ask("/metrics", "application/openmetrics-text")
+
+        assert answer is not None
+        assert b"calls_total 2.0\n" in answer.body
+        assert answer.body.endswith(b"# EOF\n")
+
+
+async def test_what_a_worker_counted_last_is_not_lost_when_it_ends_in_order(
+    collector: Collector, tmp_path: Path
+) -> None:
+    async with members(collector, tmp_path / "link") as (one, _):
+        one.calls.inc(7)
+        one.open.set(4)
+
+        await one.link.close()
+
+        text = await until(collector, "llm_proxy_workers 1.0")
+        assert "calls_total 7.0\n" in text
+        assert "open 0.0\n" in text
+        assert "llm_proxy_worker_exits_total 1.0" in text
+
+
+async def test_ready_means_that_a_worker_is_and_none_is_draining(collector: Collector, tmp_path: Path) -> None:
+    assert (await status(collector, "/readyz"), await status(collector, "/healthz")) == (503, 503)
+    async with members(collector, tmp_path / "link") as (one, _):
+        assert (await status(collector, "/readyz"), await status(collector, "/healthz")) == (200, 200)
+
+        one.is_draining = True
+        await collector.collect()
+
+        assert (await status(collector, "/readyz"), await status(collector, "/healthz")) == (503, 200)
+
+
+async def test_a_worker_finds_an_admin_process_that_comes_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "link")
+    first = Collector()
+    await first.start(path)
+    member = Member(path)
+    member.calls.inc(3)
+    await until(first, "calls_total 3.0")
+    await first.close()
+    assert await member.link.ask("/metrics", "") is None
+
+    second = Collector()
+    await second.start(path)
+
+    await until(second, "calls_total 3.0")
+    await member.link.close()
+    await second.close()
