@@ -24,7 +24,7 @@ from proxy.hub.errors import UpstreamError
 from proxy.upstream.faults import FaultCode, cut, protocol, unreachable
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of all heads of an answer, the informational ones included. Node takes 16 KB, nginx 4-8, Go 1 MB (10 for 1xx)."""
+"""Of all heads of an answer, the informational ones included. Node takes 16 KB, nginx 4 or 8."""
 MAX_HEADERS = 256
 MAX_TRAILERS = 64
 MAX_INFORMATIONAL = 32
@@ -241,6 +241,21 @@ class AnswerReader:
 
 class StopParsing(Exception):
     """Makes llhttp stop; never leaves this module."""
+
+
+def keep_alive_seconds(header: str) -> float | None:
+    """How long the peer will wait for the next request: `timeout=5, max=100` says 5, or 0 when `max` is used up."""
+    seconds: float | None = None
+    for parameter in header.split(","):
+        name, _, value = parameter.strip().lower().partition("=")
+        value = value.strip().strip('"')
+        if not value.isascii() or not value.isdigit():
+            continue
+        if name == "max" and int(value) == 0:
+            return 0.0
+        if name == "timeout":
+            seconds = float(value)
+    return seconds
 
 
 def _header_dict(raw: list[bytes]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from proxy.hub.errors import ConfigError, UpstreamError
 from proxy.upstream.connection import Buffers, Connection, Owner
-from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.endpoint import Endpoint, authority
 from proxy.upstream.exchange import ConnectTimings
 from proxy.upstream.faults import FaultCode, code_of, unreachable
 from proxy.upstream.request import encode_connect
@@ -218,5 +218,5 @@ def _most_telling(failures: list[UpstreamError]) -> UpstreamError:
 def _peer_name(sock: socket.socket) -> str:
     with suppress(OSError):  # Gone already; the first read will say so.
         host, port = sock.getpeername()[:2]
-        return f"{host}:{port}"
+        return authority(host, port)
     return ""

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Protocol, cast
 
 from proxy.hub.errors import UpstreamError
-from proxy.upstream.answer import AnswerHead, AnswerReader
+from proxy.upstream.answer import AnswerHead, AnswerReader, keep_alive_seconds
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.exchange import ConnectTimings, Exchange
 from proxy.upstream.faults import FaultCode, cut, headers_timeout, unreachable
@@ -147,10 +147,11 @@ class Connection(asyncio.BufferedProtocol):
         try:
             self._continue_handshake(memoryview(b""))
             await self._handshake
+        except BaseException:
+            self.abort()
+            raise
         finally:
             self._handshake = None
-            if self._state is State.OPENING:
-                self.abort()
 
     def send(self, request: bytes, method: str) -> asyncio.Future[Exchange]:
         """Write a request. The future holds its answer's head, or an UpstreamError; then the connection is closed.
@@ -408,18 +409,3 @@ class Connection(asyncio.BufferedProtocol):
         if self._drain_timer is not None:
             self._drain_timer.cancel()
             self._drain_timer = None
-
-
-def keep_alive_seconds(header: str) -> float | None:
-    """How long the peer will wait for the next request: `timeout=5, max=100` says 5, or 0 when `max` is used up."""
-    seconds: float | None = None
-    for parameter in header.split(","):
-        name, _, value = parameter.strip().lower().partition("=")
-        value = value.strip().strip('"')
-        if not value.isascii() or not value.isdigit():
-            continue
-        if name == "max" and int(value) == 0:
-            return 0.0
-        if name == "timeout":
-            seconds = float(value)
-    return seconds

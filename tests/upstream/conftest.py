@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from proxy.upstream import UpstreamPool
+from proxy.upstream import TlsSettings, UpstreamPool
+from tests.upstream.certificates import Authority, Pem
 
 if os.environ.get("UPSTREAM_TEST_LOOP") == "uvloop":
 
@@ -63,3 +64,18 @@ async def pool() -> AsyncIterator[UpstreamPool]:
     yield made
     await made.close()
     assert (made.open_count, made.idle_count, made.connecting_count) == (0, 0, 0)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def pem(authority: Authority) -> Pem:
+    return authority.issue("good", "127.0.0.1", "localhost")
+
+
+@pytest.fixture
+def trusting(authority: Authority) -> TlsSettings:
+    return TlsSettings(ca_file=authority.ca_file)

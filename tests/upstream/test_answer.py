@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.answer import AnswerReader
+from proxy.upstream.answer import AnswerReader, keep_alive_seconds
 from tests.upstream.cases import CASES, CHUNKED, ENCODED, FRAMING, LAST, UNEVEN, Case, End, Stage, chunked, of_length
 from tests.upstream.offline import Result, exchange_offline
 
@@ -195,3 +195,20 @@ def test_a_closed_reader_is_freed_without_the_collector() -> None:
     del reader
 
     assert watch() is None
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("", None),
+        ("timeout=5", 5.0),
+        ("timeout=5, max=100", 5.0),
+        ("max=100,TIMEOUT=7", 7.0),
+        ('timeout="5"', 5.0),
+        ("max=0", 0.0),
+        ("timeout=-1", None),
+        ("timeout", None),
+    ],
+)
+def test_keep_alive_hints(header: str, seconds: float | None) -> None:
+    assert keep_alive_seconds(header) == seconds

@@ -10,7 +10,9 @@ import pytest
 from proxy.hub.errors import ErrorKind, UpstreamError
 from proxy.upstream import Endpoint, FaultCode, TlsSettings, UpstreamPool, parse_endpoint
 from proxy.upstream.connect import connect_first, interleave
+from proxy.upstream.connection import Connection
 from proxy.upstream.resolve import SocketAddress
+from proxy.upstream.tls import TlsFilter
 from tests.upstream.cases import of_length
 from tests.upstream.certificates import Authority, server_context
 from tests.upstream.client import ask, until
@@ -151,13 +153,18 @@ async def test_cancelling_while_two_addresses_are_tried_leaves_nothing(silent: S
     await cancelled(named(silent, silent), NAMED)
 
 
-async def test_closing_at_every_turn_of_a_connect_leaves_nothing() -> None:
-    """Cancels after one turn of the loop, after two, and so on, until the answer is there."""
-    async with RawServer(keeping(ANSWER)) as server:
-        turns = 0
-        while True:
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+async def test_cancelling_at_every_turn_of_a_connect_leaves_nothing(is_tls: bool, tmp_path: Path) -> None:
+    """After one turn of the loop, after two, and so on, until the answer is there."""
+    authority = Authority(tmp_path)
+    context = server_context(authority.issue("good", "127.0.0.1")) if is_tls else None
+    async with RawServer(keeping(ANSWER), tls=context) as server:
+        endpoint = parse_endpoint(server.url, tls=TlsSettings(ca_file=authority.ca_file))
+        turns, is_done = 0, False
+        while not is_done:
             pool = UpstreamPool()
-            task: asyncio.Task[object] = asyncio.get_running_loop().create_task(ask(pool, server))
+            pool.prepare(endpoint)
+            task: asyncio.Task[object] = asyncio.get_running_loop().create_task(ask(pool, endpoint))
             for _ in range(turns):
                 await asyncio.sleep(0)
             is_done = task.done()
@@ -165,11 +172,34 @@ async def test_closing_at_every_turn_of_a_connect_leaves_nothing() -> None:
             await asyncio.wait([task])
             await until(lambda pool=pool: pool.open_count == pool.idle_count)  # type: ignore[misc]
             await pool.close()
-            if is_done:
-                break
             turns += 1
 
         assert turns > 3
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+async def test_cancelling_in_the_turn_in_which_the_connection_is_ready(
+    is_tls: bool, tmp_path: Path, pool: UpstreamPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is ready belongs to nobody yet."""
+    authority = Authority(tmp_path)
+    context = server_context(authority.issue("good", "127.0.0.1")) if is_tls else None
+    owner, method = (TlsFilter, "handshake") if is_tls else (Connection, "connection_made")
+    original = getattr(owner, method)
+
+    def cancelling(self: TlsFilter | Connection, data: object) -> None:
+        original(self, data)
+        if not isinstance(self, TlsFilter) or self.is_ready:
+            asyncio.get_running_loop().call_soon(task.cancel)
+
+    monkeypatch.setattr(owner, method, cancelling)
+    async with RawServer(keeping(ANSWER), tls=context) as server:
+        endpoint = parse_endpoint(server.url, tls=TlsSettings(ca_file=authority.ca_file))
+        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(ask(pool, endpoint))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        await until(lambda: pool.open_count == 0)
 
 
 # --- several addresses

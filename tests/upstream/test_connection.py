@@ -10,7 +10,6 @@ import pytest
 from proxy.hub.errors import ErrorKind, UpstreamError
 from proxy.upstream import Exchange, FaultCode, TlsSettings, UpstreamPool, parse_endpoint
 from proxy.upstream.answer import AnswerReader
-from proxy.upstream.connection import keep_alive_seconds
 from tests.upstream.cases import CASES, CHUNKED, LAST, OK, Case, End, Stage, chunked, of_length
 from tests.upstream.client import Receiver, ask, until
 from tests.upstream.offline import OfflineConnection, Recorder
@@ -416,26 +415,10 @@ async def test_the_answer_tells_its_peer_and_timings(pool: UpstreamPool) -> None
         assert (first.reused, second.reused, second.connect_s) == (False, True, None)
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("", None),
-        ("timeout=5", 5.0),
-        ("timeout=5, max=100", 5.0),
-        ("max=100,TIMEOUT=7", 7.0),
-        ('timeout="5"', 5.0),
-        ("max=0", 0.0),
-        ("timeout=-1", None),
-        ("timeout", None),
-    ],
-)
-def test_keep_alive_hints(header: str, seconds: float | None) -> None:
-    assert keep_alive_seconds(header) == seconds
-
-
 async def test_an_ipv6_literal_is_connected_to(pool: UpstreamPool) -> None:
     async with RawServer(answering(of_length(b"six")), host="::1") as server:
         exchange = await ask(pool, parse_endpoint(server.url))
 
         assert await exchange.read_whole(10) == b"six"
+        assert exchange.peer == f"[::1]:{server.port}"
         assert server.requests[0].headers["host"] == f"[::1]:{server.port}"

@@ -1,6 +1,7 @@
 """Which connections are kept, for how long, for whom, and what happens when a kept one was dead."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -8,6 +9,8 @@ import pytest
 
 from proxy.hub.errors import CallerError, ErrorKind, UpstreamError
 from proxy.upstream import Exchange, FaultCode, UpstreamPool, parse_endpoint
+from proxy.upstream.answer import AnswerReader
+from proxy.upstream.connection import Connection
 from tests.upstream.cases import CHUNKED, LAST, OK, chunked, of_length
 from tests.upstream.client import Receiver, ask, until
 from tests.upstream.raw_server import Peer, RawServer, Script, answering, keeping
@@ -384,6 +387,28 @@ async def test_many_requests_at_once_and_after_each_other(pool: UpstreamPool, se
     assert len(server.requests) == 90
     assert pool.opened_total <= 30
     assert pool.open_count == pool.idle_count
+
+
+@pytest.mark.parametrize("way", ["whole", "pushed", "aborted", "late_end"])
+async def test_what_is_over_is_freed_without_the_collector(way: str, pool: UpstreamPool, server: RawServer) -> None:
+    for _ in range(3):
+        exchange = await ask(pool, server)
+        if way == "whole":
+            await exchange.read_whole(100)
+        elif way == "pushed":
+            receiver = Receiver()
+            exchange.start(receiver)
+            await receiver.over()
+        elif way == "aborted":
+            exchange.abort()
+        else:
+            exchange.finish_in_background()
+    del exchange
+    await asyncio.sleep(0)
+
+    alive = [each for each in gc.get_objects() if isinstance(each, Exchange | Connection | AnswerReader)]
+    kept = [each for each in alive if isinstance(each, Connection)]
+    assert (len(alive), len(kept)) == (pool.idle_count, pool.idle_count)
 
 
 async def test_a_stream_can_be_read_whole_only_within_its_limit(pool: UpstreamPool) -> None:
