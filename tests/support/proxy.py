@@ -62,11 +62,15 @@ class ProxyProcess:
 
 @contextlib.asynccontextmanager
 async def proxy_process(
-    config: Mapping[str, Any], tmp_path: Path, *, environ: Mapping[str, str] | None = None
+    config: Mapping[str, Any], tmp_path: Path, *, environ: Mapping[str, str] | None = None, file: Path | None = None
 ) -> AsyncIterator[ProxyProcess]:
-    """Start `python -m proxy serve` with `config`, and end it: by SIGTERM, by SIGKILL if that takes too long."""
-    file = tmp_path / "proxy.yaml"
-    file.write_text(yaml.safe_dump(dict(config)))
+    """Start `python -m proxy serve` with `config`, and end it: by SIGTERM, by SIGKILL if that takes too long.
+
+    `file`: where `config` stands already.
+    """
+    if file is None:
+        file = tmp_path / "proxy.yaml"
+        file.write_text(yaml.safe_dump(dict(config)))
     log = tmp_path / "proxy.log"
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
