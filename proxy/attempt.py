@@ -3,6 +3,7 @@
 Everything here happens before the first byte is written to the caller, so every fault is still an exception.
 """
 
+import asyncio
 from collections.abc import Mapping
 
 import msgspec
@@ -135,6 +136,10 @@ async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record
     request = build_request(call, target, asking)
     is_native = call.is_native(target) and asking.prefill is None
     headers = upstream_headers(target, request.headers, call.params.headers, call.params.query, is_native=is_native)
+    signer = target.credential.signer
+    if signer is not None:
+        url = f"{target.endpoint.scheme}://{target.endpoint.host_header}{target.endpoint.base_path}{request.path}"
+        headers.update(await signer.authorize(request.method, url, headers, request.body))
     timeouts = target.timeouts
     # A whole answer has its headers only when it is complete: then the total deadline is the one that means something.
     answers_whole = is_native and not call.envelope.stream
@@ -164,8 +169,10 @@ async def _read_refusal(exchange: Exchange, target: ResolvedTarget, *, is_native
         what = "redirected, which is not followed" if 300 <= status < 400 else f"answered {status} instead of 200"
         return UpstreamError(ErrorKind.UPSTREAM_FAILED, f"The provider {what}.", status=status, code="bad_status")
     try:
-        body = await exchange.read_whole(MAX_ERROR_BYTES)
-    except UpstreamError:
+        # The status alone decides what follows: a body that breaks off or does not come only explains it.
+        async with asyncio.timeout(target.timeouts.idle_s):
+            body = await exchange.read_whole(MAX_ERROR_BYTES)
+    except (UpstreamError, TimeoutError):
         body = b""
     error = target.provider.decode_error(status, exchange.headers, body)
     refused = RefusedByUpstream(
