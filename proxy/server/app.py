@@ -39,6 +39,9 @@ RequestHandlerFunction = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 
 KEEPALIVE_S = 75.0
 """Idle time of a caller's connection: longer than the 60 s of common load balancers, which must close first."""
+LINGERING_S = 1.0
+"""How long the rest of a refused request's body is still read, so that its caller sees the answer and no reset. aiohttp's
+own 10 s would let a caller who sends nothing hold its connection for as long."""
 BACKLOG = 2048
 LAG_INTERVAL_S = 0.5
 _REACHABLE: dict[str, str] = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -57,6 +60,7 @@ class ProxyServer(Server):
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=KEEPALIVE_S,
+            lingering_time=LINGERING_S,
             max_line_size=max_header_bytes,
             max_field_size=max_header_bytes,
             logger=_LOG,
