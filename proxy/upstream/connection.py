@@ -392,6 +392,8 @@ class Connection(asyncio.BufferedProtocol):
             exchange.fail(error)
 
     def _broken_by(self, code: FaultCode) -> UpstreamError:
+        if self._state is State.OPENING:
+            return unreachable(FaultCode.TLS)
         return cut(code) if self._state is State.ANSWERING else unreachable(code)
 
     def _let_go(self) -> None:
