@@ -132,5 +132,5 @@ async def test_two_hundred_callers_who_leave_at_once_all_stop_their_upstreams(
 
 async def _until_files(proxy: ProxyProcess, limit: int) -> None:
     async with asyncio.timeout(5):
-        while proxy.open_files() > limit:
+        while proxy.open_files() > limit:  # noqa: ASYNC110  nobody tells of a descriptor
             await asyncio.sleep(0.02)
