@@ -230,7 +230,7 @@ class Relay:
             if self._transcoder.relays_on and not upstream_done:
                 self._linger(OUTCOME_OF_STREAM_ERROR.get(error.kind, Outcome.ERROR_EVENT), self._loop.time())
                 return
-        elif self._sink.is_begun:
+        elif self._is_known_to_caller():
             self._write(out)
         self._end(OUTCOME_OF_STREAM_ERROR.get(error.kind, Outcome.ERROR_EVENT))
 
@@ -374,10 +374,14 @@ class Relay:
         error = self._summary.error
         if error is None:
             return False
-        if self._sink.is_begun and not self._may_be_rescued(error):
+        if self._is_known_to_caller() and not self._may_be_rescued(error):
             return False
         self.failure = error
         return True
+
+    def _is_known_to_caller(self) -> bool:
+        """Whether the status is out, or must go out for the content that came together with the fault."""
+        return self._sink.is_begun or self._summary.content_events > 0
 
     def _may_be_rescued(self, error: StreamError) -> bool:
         if not self._transcoder.is_holding or error.kind not in RESCUABLE or self._is_past_total():

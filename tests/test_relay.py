@@ -248,6 +248,14 @@ async def test_a_failure_before_the_status_is_out_writes_nothing(ending: str) ->
     assert stage.relay.failure is not None
 
 
+async def test_content_that_comes_together_with_an_error_is_not_lost(stage: Stage) -> None:
+    stage.relay.body_received(b"tt!")
+
+    stage.assert_over(Outcome.ERROR_EVENT)
+    assert stage.sink.data == b"tt!"
+    assert stage.relay.failure is None
+
+
 @pytest.mark.parametrize(
     ("script", "seconds", "outcome"),
     [
