@@ -25,11 +25,6 @@ CHART = PROJECT / "helm/llm-stream-proxy"
 RULES = CHART / "rules/llm-stream-proxy.yaml"
 DASHBOARD = json.loads((CHART / "dashboards/llm-stream-proxy.json").read_text())
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("prometheus") is None or shutil.which("promtool") is None,
-    reason="needs Prometheus: apt-get install prometheus",
-)
-
 START_S = 20.0
 ROUNDS = (0.6, 0.6, 1.2)
 """Pauses after each round of calls: a counter that appears with the first call needs two scrapes to have a rate."""
@@ -105,6 +100,8 @@ class Observed(NamedTuple):
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
+    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
+        pytest.skip("needs Prometheus: apt-get install prometheus")
     return asyncio.run(observe(tmp_path_factory.mktemp("prometheus")))
 
 
