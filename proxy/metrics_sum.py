@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 SLICE_S = 0.0003
 """How long the loop is kept at a stretch: a third of the millisecond that streams may be delayed."""
+MAX_SAMPLES = 200
+MAX_LINES = 200
+"""What is made in one step where the step cannot be cut: a message, a piece of text."""
 
 
 class Format(StrEnum):
@@ -68,7 +71,7 @@ async def in_slices(pieces: Iterable[T | None]) -> list[T]:
     return found
 
 
-def take(instruments: Iterable[MetricWrapperBase], *, most_samples: int = 1 << 30) -> Iterator[Family | None]:
+def take(instruments: Iterable[MetricWrapperBase], *, most_samples: int = MAX_SAMPLES) -> Iterator[Family | None]:
     """The present values, a family at a time, in parts of about `most_samples`. A histogram's series are of one moment."""
     for instrument in instruments:
         head = next(iter(instrument.describe()))
@@ -94,18 +97,23 @@ def label_text(labels: Mapping[str, str]) -> str:
 
 
 def write(families: Iterable[Family], how: Format) -> Iterator[bytes | None]:
-    """The exposition, a family at a time."""
+    """The exposition in pieces of `MAX_LINES`. Parts of a family must follow each other."""
+    before = ""
     for family in families:
         is_text = how is Format.TEXT
         shown = family.name + "_total" if is_text and family.kind == "counter" else family.name
         documentation = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
         if not is_text:
             documentation = documentation.replace('"', r"\"")
-        lines = [f"# HELP {shown} {documentation}\n# TYPE {shown} {family.kind}\n"]
+        lines = [f"# HELP {shown} {documentation}\n# TYPE {shown} {family.kind}\n"] if family.name != before else []
+        before = family.name
         for key, value in family.samples.items():
             number = floatToGoString(value)  # type: ignore[no-untyped-call]
             lines.append(f"{family.name}{key} {number}\n")
             yield None
+            if len(lines) >= MAX_LINES:
+                yield "".join(lines).encode()
+                lines.clear()
         yield "".join(lines).encode()
     if how is Format.OPENMETRICS:
         yield b"# EOF\n"

@@ -29,8 +29,6 @@ ANSWER_S = 2.0
 STUCK_S = 15.0
 """A worker that gave no numbers for so long counts as stuck."""
 RECONNECT_S = 0.2
-MAX_SAMPLES = 200
-"""In one frame, so that making it keeps no stream waiting."""
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
@@ -149,7 +147,7 @@ class Worker:
 
     async def _give(self, writer: asyncio.StreamWriter) -> None:
         async with self._sending:
-            for family in await in_slices(take(self._instruments(), most_samples=MAX_SAMPLES)):
+            for family in await in_slices(take(self._instruments())):
                 _send(writer, Part(family))
                 await asyncio.sleep(0)
             _send(writer, Done(self._is_draining()))

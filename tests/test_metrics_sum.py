@@ -125,4 +125,4 @@ async def test_other_work_goes_on_between_slices() -> None:
     assert len(body) > 50_000
     assert turns > 10
     # CPU time, so that other processes on the machine do not count; the bound leaves room for the collector.
-    assert longest < 0.01
+    assert longest < 0.005
