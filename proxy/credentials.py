@@ -15,6 +15,7 @@ from proxy.config.secret import CALLERS_KEY, NO_KEY, Secret, key_digest
 from proxy.header_names import CONNECTION_HEADERS, CREDENTIAL_HEADERS
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.providers.base import Provider as ProviderKind
+from proxy.signing import Signer, signer_for
 
 _BARE_KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 
@@ -50,16 +51,18 @@ def presented(headers: Mapping[str, str], query: Mapping[str, str]) -> list[Pres
 class Credential:
     """What opens one provider: its configured key, the caller's, or nothing."""
 
-    __slots__ = ("_configured", "_header", "_key", "_kind", "_provider", "_proxy_keys")
+    __slots__ = ("_configured", "_header", "_key", "_kind", "_provider", "_proxy_keys", "signer")
 
     def __init__(self, provider: Provider, kind: ProviderKind, proxy_keys: frozenset[bytes]) -> None:
-        """`proxy_keys`: digests of the keys that open this proxy, which go to nobody."""
+        """`proxy_keys`: digests of the keys that open this proxy, which go to nobody. Raises ConfigError."""
         self._provider = provider.name
         self._kind = kind
         self._header = provider.api_key_header.lower() if provider.api_key_header is not None else None
         self._key = provider.api_key if provider.api_key is not None else Secret(CALLERS_KEY, "")
         self._proxy_keys = proxy_keys
         self._configured = self._as_headers(self._key.reveal()) if self._key.reveal() else None
+        self.signer: Signer | None = signer_for(provider)
+        """Proves each request by itself, in the place of a key; `None` for nearly all providers."""
 
     def value(self) -> str | None:
         """The configured key; `None` when there is none."""
@@ -72,7 +75,7 @@ class Credential:
 
     def headers(self, caller: list[Presented], *, is_native: bool) -> Mapping[str, str]:
         """The credential headers for one request. Raises CallerError (401) when a key is needed and none may be sent."""
-        if self._key.reference == NO_KEY:
+        if self._key.reference == NO_KEY or self.signer is not None:
             return {}
         if self._configured is not None:
             return self._configured

@@ -2,6 +2,7 @@
 
 from proxy.providers.anthropic.provider import AnthropicProvider
 from proxy.providers.base import Provider
+from proxy.providers.bedrock.provider import Bedrock
 from proxy.providers.cohere.provider import Cohere
 from proxy.providers.gemini.provider import Gemini
 from proxy.providers.ollama.provider import Ollama
@@ -10,6 +11,7 @@ from proxy.providers.openai_responses.provider import OpenAIResponses
 
 PROVIDERS: dict[str, Provider] = {
     "anthropic": AnthropicProvider(),
+    "bedrock": Bedrock(),
     "cohere": Cohere(),
     "gemini": Gemini(),
     "ollama": Ollama(),

@@ -8,6 +8,7 @@ from tests.support import node
 from tests.support.reader import Reader
 from tests.support.readers import (
     anthropic,
+    bedrock,
     canonical,
     cohere,
     gemini,
@@ -36,6 +37,7 @@ OWN_READER: dict[str, Reader] = {
     "gemini": gemini.READERS[0],
     "ollama": ollama.READERS[0],
     "cohere": cohere.READERS[0],
+    "bedrock": bedrock.READERS[0],
 }
 """For each provider kind, the vendor's own SDK on its own stream: the measure of every conversion."""
 
@@ -46,6 +48,7 @@ OWN_WHOLE_READER: dict[str, Reader] = {
     "gemini": gemini.READERS[1],
     "ollama": ollama.READERS[1],
     "cohere": cohere.READERS[1],
+    "bedrock": bedrock.READERS[1],
 }
 """The same for answers that are no stream."""
 
