@@ -1,0 +1,75 @@
+"""Starting and stopping one process. Signals, reloads and streams are in tests/e2e/test_life.py."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from proxy.commands import ServeOptions
+from proxy.commands.serve import EXIT_FAILED, Stops, banner, run
+from proxy.config import Flag, Loaded, Sources, load
+from proxy.server.app import Running, start
+
+
+def loaded(folder: Path, listen: str = "127.0.0.1:0") -> tuple[Sources, Loaded]:
+    file = folder / "proxy.yaml"
+    file.write_text("providers: [{name: demo}]\ndrain: {lame_duck_s: 30, deadline_s: 30}\n")
+    sources = Sources(file, (Flag("--listen", "listen", listen),), environ={})
+    return sources, load(sources)
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    proxy = await start(loaded(tmp_path)[1].config)
+    yield proxy
+    await proxy.stop()
+
+
+def test_a_port_that_is_taken_is_said_and_ends_the_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        sources, found = loaded(tmp_path, listen)
+
+        code = run(found.config, ServeOptions(sources, found))
+
+    assert code == EXIT_FAILED
+    assert capsys.readouterr().err == f"cannot listen on {listen}: Address already in use\n"
+
+
+def test_the_banner_says_what_to_give_to_which_sdk(tmp_path: Path) -> None:
+    text = banner(loaded(tmp_path)[1].config, "http://127.0.0.1:8080", "http://127.0.0.1:9090")
+
+    assert text.splitlines()[0] == "listening on http://127.0.0.1:8080"
+    for part in ("demo", "OpenAI SDK", "http://127.0.0.1:8080/v1", "http://127.0.0.1:9090/readyz"):
+        assert part in text
+
+
+async def ready(running: Running) -> int:
+    async with aiohttp.ClientSession() as session, session.get(f"{running.admin_url}/readyz") as response:
+        return response.status
+
+
+async def test_the_first_demand_drains_and_the_second_one_ends_it(running: Running) -> None:
+    stops = Stops(running)
+    waiting = asyncio.get_running_loop().create_task(stops.wait())
+    assert await ready(running) == 200
+
+    stops.stop()
+    assert await ready(running) == 503
+    stops.drain()
+    assert await ready(running) == 503, "a drain asked for twice is still a drain"
+    stops.stop()
+
+    async with asyncio.timeout(10):
+        await waiting
+
+
+async def test_an_order_to_end_now_needs_no_drain_before(running: Running) -> None:
+    stops = Stops(running)
+    stops.stop_now()
+
+    async with asyncio.timeout(10):
+        await stops.wait()
