@@ -28,7 +28,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     await proxy.stop()
 
 
-def test_a_port_that_is_taken_is_said_and_ends_the_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_taken_is_said_and_ends_the_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         sources, found = loaded(tmp_path, listen)
@@ -36,7 +36,7 @@ def test_a_port_that_is_taken_is_said_and_ends_the_process(tmp_path: Path, capsy
         code = run(found.config, ServeOptions(sources, found))
 
     assert code == EXIT_FAILED
-    assert capsys.readouterr().err == f"cannot listen on {listen}: Address already in use\n"
+    assert capfd.readouterr().err == f"cannot listen on {listen}: Address already in use\n"
 
 
 def test_the_banner_says_what_to_give_to_which_sdk(tmp_path: Path) -> None:
