@@ -88,10 +88,10 @@ def answer(provider: Provider, data: bytes) -> None:
     dialect.encode_error(error, "request-1")
     try:
         completion = provider.decode_completion(data, Target(provider=provider.kind, model="m"))
+        if completion.error is None:
+            dialect.encode_completion(completion, CONTEXT)
     except ProxyError:
         return
-    if completion.error is None:
-        dialect.encode_completion(completion, CONTEXT)
 
 
 def request(dialect: Dialect, data: bytes) -> None:

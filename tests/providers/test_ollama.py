@@ -192,6 +192,14 @@ def test_arguments_are_one_fragment_of_json(arguments: object, expected: str) ->
     assert [event.json for event in events if isinstance(event, ArgumentsDelta)] == [expected]
 
 
+def test_arguments_as_text_of_malformed_utf_8_are_mended() -> None:
+    line = said(tool_calls=[{"function": {"name": "f", "arguments": "~"}}]).replace(b"~", b"a\xed\xa0\x80b")
+
+    events = decode(OLLAMA, [line + END])
+
+    assert [event.json for event in events if isinstance(event, ArgumentsDelta)] == ["a\ufffd\ufffd\ufffdb"]
+
+
 def test_a_custom_tool_gets_its_free_text_back() -> None:
     target = Target("p", "m", custom_tools=frozenset({"patch"}))
     call = {"function": {"name": "patch", "arguments": {"input": 'a\n"b"'}}}

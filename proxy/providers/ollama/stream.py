@@ -239,5 +239,5 @@ def _arguments(raw: msgspec.Raw) -> str:
     if json in (b"", b"null", b'""'):
         return "{}"
     if json[:1] == b'"':
-        return _TEXT.decode(json)
+        return _TEXT.decode(mended(json))  # what is kept raw was not checked for malformed UTF-8
     return json.decode("utf-8", "replace")
