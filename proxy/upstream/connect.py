@@ -75,8 +75,7 @@ class Connector:
         try:
             await self._loop.create_connection(lambda: connection, sock=sock)
         except BaseException as error:
-            connection.abort()
-            # A transport of uvloop that is cancelled here never tells its protocol that it is lost.
+            # asyncio's transport closes itself; uvloop's as well, but never tells its protocol that it is lost.
             owner.socket_closed(connection)
             if isinstance(error, OSError):
                 sock.close()

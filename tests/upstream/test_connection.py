@@ -373,6 +373,18 @@ async def test_an_answer_before_the_request_was_written_closes_the_connection(of
     assert not offline.owner.idle
 
 
+async def test_the_deadline_of_a_message_that_ended_in_time_is_not_the_next_ones(offline: OfflineConnection) -> None:
+    waiter = offline.connection.send(b"request", "POST")
+    offline.feed(CHUNKED)
+    (await waiter).finish_in_background()
+    deadline = offline.connection._drain_timer
+
+    offline.feed(LAST)
+
+    assert deadline is not None and deadline.cancelled()
+    assert offline.owner.idle == [offline.connection]
+
+
 @pytest.mark.parametrize("data", [b"\r\n", b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"x"])
 async def test_bytes_that_nobody_asked_for_close_the_connection(offline: OfflineConnection, data: bytes) -> None:
     offline.feed(data)
