@@ -5,7 +5,8 @@ one of calls in progress. The last holds leases: a replica renews its own, and w
 `LEASE_S`. All three are asked and counted in one script, so that replicas cannot overrun a limit together.
 
 Redis is never in the way: an answer that takes longer than `ASK_TIMEOUT_S`, or none, means that this process's own
-counts decide, which are always kept. From then on nobody asks until a ping in the background has been answered.
+counts decide, which are always kept. From then on nobody asks until a ping in the background has been answered: one is
+sent at once, so that a single slow answer means little, and then every `PING_S`.
 
 Needs the extra `redis`, which is imported only when a store is configured.
 """
@@ -135,7 +136,16 @@ class SharedLimits:
         self._held: dict[Claim, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
+        self._doubt = asyncio.Event()
         self._keeper = self._loop.create_task(self._keep())
+
+    async def connect(self) -> None:
+        """Make the first connection, which takes longer than a question may; without success the store is away."""
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                await self._client.ping()
+        except Exception as fault:  # as in `ask`
+            self._lost(fault)
 
     async def ask(self, caller: Caller) -> Claim | Refused | None:
         """Count a call of `caller` for all replicas. `None`: the store is away, and nothing was counted.
@@ -202,7 +212,10 @@ class SharedLimits:
         """Renew leases, and look for a store that is away."""
         renewed_at = self._loop.time()
         while True:
-            await asyncio.sleep(PING_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PING_S):
+                    await self._doubt.wait()
+            self._doubt.clear()
             try:
                 async with asyncio.timeout(PING_TIMEOUT_S):
                     if self.is_away:
@@ -231,6 +244,7 @@ class SharedLimits:
         self.failures += 1
         if not self.is_away:
             self.is_away = True
+            self._doubt.set()
             _LOG.warning(
                 "the store of limits does not answer: each process counts for itself",
                 extra={"fault": type(fault).__name__},

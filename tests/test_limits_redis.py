@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -45,6 +46,14 @@ class RedisServer:
                     return
                 await asyncio.sleep(0.01)
 
+    def pause(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     async def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -71,9 +80,7 @@ async def replicas(url: str, count: int = 2) -> AsyncIterator[list[SharedLimits]
     """Several stores, each connected and asked once, as those of running replicas."""
     opened = [open_store(url) for _ in range(count)]
     for store in opened:
-        store._me += "-test"
-        with contextlib.suppress(Exception):
-            await store._client.ping()
+        await store.connect()
     yield opened
     for store in opened:
         await store.close()
@@ -170,6 +177,24 @@ async def test_a_store_that_comes_back_is_used_again_and_each_change_is_said_onc
 
         assert isinstance(await store.ask(caller), Claim)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+@needs_server
+async def test_a_single_slow_answer_does_not_put_the_store_away_for_long(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.limits_redis.PING_S", 60.0)
+    monkeypatch.setattr("proxy.limits_redis.PING_TIMEOUT_S", 10.0)
+    async with replicas(server.url, 1) as (store,):
+        server.pause()
+        assert await store.ask(Caller("team", requests_per_minute=10)) is None
+        assert store.is_away
+
+        server.go_on()
+
+        async with asyncio.timeout(10):
+            while store.is_away:  # noqa: ASYNC110  nobody is told but the log
+                await asyncio.sleep(0.01)
 
 
 async def test_a_call_never_waits_long_for_a_store_that_is_silent() -> None:

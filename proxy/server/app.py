@@ -220,6 +220,7 @@ async def start(config: Config, *, is_worker: bool = False) -> Running:
         if config.limits.store_url() != NO_STORE:
             shared = open_store(config.limits.store_url())
             resources.push_async_callback(shared.close)
+            await shared.connect()
         gateway = Gateway(build_snapshot(demo.fill(config), metrics), pool, metrics, shared)
         add_routes(gateway, has_admin_listener=config.admin is not None)
         running = Running(gateway, demo, resources.pop_all())
