@@ -106,7 +106,7 @@ class Conversation:
             first = _Turn("user")
             first.blocks.append({"text": FIRST_TURN})
             self._turns.insert(0, first)
-        for turn, following in zip(self._turns, [*self._turns[1:], None], strict=True):
+        for turn, following in zip(tuple(self._turns), (*self._turns[1:], None), strict=True):
             if not turn.pending:
                 continue
             if following is None:
