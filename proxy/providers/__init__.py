@@ -8,6 +8,7 @@ from proxy.providers.gemini.provider import Gemini
 from proxy.providers.ollama.provider import Ollama
 from proxy.providers.openai_chat.provider import OpenAIChat
 from proxy.providers.openai_responses.provider import OpenAIResponses
+from proxy.providers.vertex.provider import Vertex
 
 PROVIDERS: dict[str, Provider] = {
     "anthropic": AnthropicProvider(),
@@ -17,4 +18,5 @@ PROVIDERS: dict[str, Provider] = {
     "ollama": Ollama(),
     "openai_chat": OpenAIChat(),
     "openai_responses": OpenAIResponses(),
+    "vertex": Vertex(gemini=Gemini(), anthropic=AnthropicProvider()),
 }
