@@ -17,6 +17,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "anthropic-python*": ("python", "anthropic"),
     "google-genai-python*": ("python", "google-genai"),
     "ollama-python*": ("python", "ollama"),
+    "botocore*": ("python", "botocore"),
     "*-by-hand*": ("none", "a reader written for the tests"),
     "fetch*": ("python", "aiohttp"),
     "ollama-js*": ("javascript", "ollama"),

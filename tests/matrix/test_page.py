@@ -8,6 +8,7 @@ from tests.matrix.clients import ALL_READERS, client_of
 from tests.matrix.page import BEGIN, END, HEADING, LETTERS, README, Notes, cell_text, rows, written_into
 from tests.matrix.survey import FEATURES, RECORDED_AS, WITH_IMAGE, Cell, Survey, check_images
 from tests.support.reader import Reader
+from tests.support.readers import OWN_READER
 
 STALE = "run `python -m tests.matrix --write`"
 
@@ -21,10 +22,12 @@ def test_readme_lists_every_dialect_and_every_kind() -> None:
     assert HEADING in README.read_text()
 
 
-def test_every_cell_of_the_readme_was_checked_and_nothing_failed() -> None:
-    cells = [cell for name, row in rows(README.read_text()).items() if name for cell in row]
+def test_what_the_readme_says_was_checked_and_nothing_failed() -> None:
+    kinds, *found = [row for _, row in sorted(rows(README.read_text()).items())]
+    measured = [cell for row in found for kind, cell in zip(kinds, row, strict=True) if kind.strip("`") in OWN_READER]
 
-    assert [cell for cell in cells if "~~" in cell or not {"T", "E", "X"} <= set(cell.split("<")[0].split())] == []
+    assert [cell for row in found for cell in row if "~~" in cell] == []
+    assert [cell for cell in measured if not {"T", "E", "X"} <= set(cell.split("<")[0].split())] == []
 
 
 @pytest.mark.parametrize("reader", ALL_READERS, ids=str)
