@@ -22,6 +22,9 @@ from proxy.metrics_sum import Family, Totals, format_of, in_slices, take, write
 
 _LOG = logging.getLogger("proxy.workers")
 
+SHARED_PATHS = ("/metrics", "/healthz", "/livez", "/readyz")
+"""What is answered for all workers together."""
+
 POLL_S = 1.0
 """How old a worker's numbers are at most, and so what a killed one takes with it."""
 ANSWER_S = 2.0
@@ -200,7 +203,9 @@ class Collector:
         await asyncio.gather(*tasks, *self._handlers, return_exceptions=True)
 
     async def answer(self, path: str, accept: str) -> Answer:
-        """One of the admin routes."""
+        """One of the admin routes; 404 for one that each worker answers for itself."""
+        if path not in SHARED_PATHS:
+            return _text(404, "not answered for all workers")
         if path == "/metrics":
             await self.collect()
             how = format_of(accept)

@@ -115,3 +115,7 @@ async def test_a_worker_finds_an_admin_process_that_comes_back(tmp_path: Path) -
     await until(second, "calls_total 3.0")
     await member.link.close()
     await second.close()
+
+
+async def test_what_only_a_worker_knows_is_not_answered_for_all(collector: Collector) -> None:
+    assert await status(collector, "/streams") == 404

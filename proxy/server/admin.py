@@ -8,6 +8,7 @@ from aiohttp.web_request import BaseRequest
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.server.answers import SERVER_NAME
 from proxy.server.gateway import Gateway
+from proxy.worker_link import SHARED_PATHS
 
 ADMIN_PATHS = ("/metrics", "/healthz", "/livez", "/readyz")
 
@@ -15,7 +16,7 @@ ADMIN_PATHS = ("/metrics", "/healthz", "/livez", "/readyz")
 async def answer_admin(gateway: Gateway, request: BaseRequest) -> web.StreamResponse:
     """One of `ADMIN_PATHS`."""
     headers = {"Server": SERVER_NAME, "Cache-Control": "no-store"}
-    if gateway.ask_admin is not None:
+    if gateway.ask_admin is not None and request.path in SHARED_PATHS:
         answer = await gateway.ask_admin(request.path, request.headers.get("Accept", ""))
         if answer is not None:
             headers["Content-Type"] = answer.content_type
