@@ -81,7 +81,10 @@ async def _run(aborts: int, streams: int) -> bool:
             chat = provider("chat", "openai_chat", upstream.base_url + "/v1")
             async with proxy_process(settings([chat], log={"access": False}), Path(folder)) as proxy:
                 each = max(aborts // (len(STAGES) * len(DIALECTS)), 1)
-                await _abort_many("midway", "anthropic", proxy, upstream, aborts=streams, streams=streams)
+                # The allocator keeps what the first full round took; whether later ones add to it is the question.
+                for stage in STAGES:
+                    for _ in range(3):
+                        await _abort_many(stage, "anthropic", proxy, upstream, aborts=streams, streams=streams)
                 await asyncio.sleep(SETTLE_S)
                 files, memory = proxy.open_files(), proxy.resident_bytes()
                 for stage in STAGES:
