@@ -17,6 +17,7 @@ class Attempt:
 
     connection: int
     arrived_at: float
+    body: bytes
     left: asyncio.Event = field(default_factory=asyncio.Event)
     left_at: float = 0.0
     """When the proxy ended the connection; 0: it has not."""
@@ -68,7 +69,7 @@ class FaultyUpstream:
                 request = await peer.request()
                 self._idle.pop(number, None)
                 scenario = self.scenarios[msgspec.json.decode(request.body)["model"]]
-                attempt = Attempt(number, time.monotonic())
+                attempt = Attempt(number, time.monotonic(), request.body)
                 seen.append(attempt)
                 async with scenario.arrived:
                     scenario.attempts.append(attempt)

@@ -1,0 +1,262 @@
+"""What becomes of an answer that is cut: the policies of `on_cut`, read by real SDKs where they can."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from tests.e2e.fault_row import CHUNKED, PART, WHOLE, Drip, Script, Steps, Then, Wire, chunk, good, sized, streamed
+from tests.e2e.fault_upstream import Scenario
+from tests.e2e.pair import Pair, pair
+from tests.e2e.streams import CHAT_END, chat_chunk
+from tests.support.reader import Call, Reader
+from tests.support.readers import READERS, reader_params
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+STREAMING = [reader for reader in READERS if reader.streams]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def restart(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    async with pair(tmp_path_factory.mktemp("restart"), on_cut="restart", breaker={"failures": 0}) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def go_on(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    folder = tmp_path_factory.mktemp("continue")
+    async with pair(folder, on_cut="continue", prefill=True, breaker={"failures": 0}) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def from_anthropic(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    """The first target speaks another API than the second."""
+    folder = tmp_path_factory.mktemp("anthropic")
+    async with pair(folder, first_kind="anthropic", on_cut="restart", breaker={"failures": 0}) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def default(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    async with pair(tmp_path_factory.mktemp("default"), breaker={"failures": 0}) as running:
+        yield running
+
+
+# --- answers
+
+ROLE = chat_chunk("").replace(b'"content":""', b'"role":"assistant","content":""')
+"""OpenAI's first chunk; its JavaScript helper fails without."""
+
+
+def cut_after(*events: bytes) -> tuple[Script, ...]:
+    """An OpenAI Chat stream that is reset after `events`."""
+    return (lambda wire: (CHUNKED + chunk(ROLE + b"".join(events)), Drip(b"", pause_s=0.05), Then.RST),)
+
+
+def _cut(wire: Wire) -> Steps:
+    begin = ROLE if wire.kind == "openai_chat" else b""
+    return (CHUNKED + chunk(begin + wire.part), Drip(b"", pause_s=0.05), Then.RST)
+
+
+CUT = (_cut,)
+
+
+def answer(*events: bytes) -> tuple[Script, ...]:
+    """A whole OpenAI Chat stream."""
+    return (lambda wire: (streamed(b"".join(events) + CHAT_END),),)
+
+
+def delta(**fields: Any) -> bytes:
+    """One chunk."""
+    choice = {"index": 0, "delta": fields, "finish_reason": None}
+    body = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+
+
+def reasoning(text: str) -> bytes:
+    return delta(reasoning_content=text)
+
+
+def call(arguments: str, **start: Any) -> bytes:
+    """A piece of one tool call; `start`: with its id and name."""
+    function = {"arguments": arguments, **({"name": start["name"]} if start else {})}
+    return delta(
+        tool_calls=[{"index": 0, "type": "function", **({"id": start["id"]} if start else {}), "function": function}]
+    )
+
+
+def usage(prompt: int, completion: int) -> bytes:
+    counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    body = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "usage": counts}
+    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+
+
+REST = answer(chat_chunk(" three "))
+
+
+def last_message(scenario: Scenario) -> dict[str, Any]:
+    """Of the newest request."""
+    return msgspec.json.decode(scenario.attempts[-1].body)["messages"][-1]
+
+
+# --- text, in every dialect
+
+
+@pytest.mark.parametrize("reader", reader_params(STREAMING))
+async def test_a_second_answer_goes_on_from_the_beginning(reader: Reader, restart: Pair) -> None:
+    model = f"pair-{reader.name}"
+    restart.play(model, CUT, (good,))
+
+    reading = await reader.read(Call(restart.proxy.url, model=model))
+
+    assert (reading.text, reading.error) == (WHOLE, None)
+
+
+@pytest.mark.parametrize("reader", reader_params(STREAMING))
+async def test_a_second_answer_goes_on_after_a_prefill(reader: Reader, go_on: Pair) -> None:
+    model = f"pair-{reader.name}"
+    _, second = go_on.play(model, CUT, REST)
+
+    reading = await reader.read(Call(go_on.proxy.url, model=model))
+
+    assert (reading.text, reading.error) == (WHOLE, None)
+    assert last_message(second) == {"role": "assistant", "content": PART.rstrip()}
+
+
+@pytest.mark.parametrize("reader", reader_params(STREAMING))
+async def test_a_second_answer_comes_from_another_api(reader: Reader, from_anthropic: Pair) -> None:
+    model = f"pair-{reader.name}"
+    from_anthropic.play(model, CUT, (good,))
+
+    reading = await reader.read(Call(from_anthropic.proxy.url, model=model))
+
+    assert (reading.text, reading.error) == (WHOLE, None)
+
+
+@pytest.mark.parametrize("reader", reader_params(STREAMING))
+async def test_by_default_a_cut_is_an_error(reader: Reader, default: Pair) -> None:
+    model = f"pair-{reader.name}"
+    first, second = default.play(model, CUT, (good,))
+
+    reading = await reader.read(Call(default.proxy.url, model=model))
+
+    assert reading.ending == "error" or reader.dialect == "text_stream"
+    assert reading.text != WHOLE
+    assert (len(first.attempts), len(second.attempts)) == (1, 0)
+
+
+# --- policies
+
+
+async def test_a_target_that_refuses_the_prefill_is_asked_from_the_beginning(go_on: Pair) -> None:
+    def refuse(wire: Wire) -> Steps:
+        return (sized("400 No", b'{"error":{"message":"Last message must be from the user."}}'),)
+
+    _, second = go_on.play("pair-refuses", CUT, (refuse, good))
+
+    heard = await go_on.hear("pair-refuses")
+
+    assert (heard.text, heard.is_whole) == (WHOLE, True)
+    assert len(second.attempts) == 2
+    assert last_message(second)["role"] == "user"
+
+
+async def test_a_target_without_prefill_is_asked_from_the_beginning(restart: Pair) -> None:
+    _, second = restart.play("pair-plain", CUT, (good,))
+
+    await restart.hear("pair-plain")
+
+    assert last_message(second)["role"] == "user"
+
+
+@pytest.mark.parametrize("text", ["uno dos tres", "one ", ""], ids=["other", "shorter", "empty"])
+async def test_a_second_answer_that_does_not_repeat_the_first_is_an_error(text: str, restart: Pair) -> None:
+    model = f"pair-differs-{len(text)}"
+    restart.play(model, CUT, answer(chat_chunk(text)))
+
+    heard = await restart.hear(model)
+
+    assert heard.text == PART
+    assert len(heard.of("error")) == 1
+    assert not heard.of("finish")
+    assert heard.is_done
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic", "canonical"])
+async def test_when_the_second_is_cut_as_well_the_first_fault_is_told_once(dialect: str, restart: Pair) -> None:
+    model = f"pair-both-{dialect}"
+    restart.play(model, CUT, CUT)
+
+    body = await restart.raw(dialect, model)
+
+    assert body.count(b'"error":{') == 1
+    assert b"cut off" in body
+    assert b'"finish_reason":"stop"' not in body
+    assert b"message_stop" not in body
+
+
+async def test_a_third_answer_mends_a_second_one_that_is_cut(restart: Pair) -> None:
+    first, second = restart.play("pair-third", (_cut, good), CUT)
+
+    heard = await restart.hear("pair-third")
+
+    assert (heard.text, heard.is_whole) == (WHOLE, True)
+    assert (len(first.attempts), len(second.attempts)) == (2, 1)
+
+
+# --- reasoning, tool calls, usage
+
+
+async def test_reasoning_before_delivered_text_is_not_repeated(restart: Pair) -> None:
+    first = cut_after(reasoning("thinking"), chat_chunk("one "))
+    restart.play(
+        "pair-thought", first, answer(reasoning("thinking anew"), *map(chat_chunk, ("one ", "two ", "three ")))
+    )
+
+    heard = await restart.hear("pair-thought")
+
+    assert (heard.text, heard.reasoning, heard.is_whole) == (WHOLE, "thinking", True)
+
+
+async def test_reasoning_that_was_cut_is_followed_by_the_new_one(restart: Pair) -> None:
+    first = cut_after(reasoning("thin"))
+    restart.play("pair-thinking", first, answer(reasoning("anew"), chat_chunk(WHOLE)))
+
+    heard = await restart.hear("pair-thinking")
+
+    assert (heard.text, heard.reasoning, heard.is_whole) == (WHOLE, "thinanew", True)
+
+
+@pytest.mark.parametrize("policy", ["restart", "go_on"])
+@pytest.mark.parametrize("reader", reader_params([reader for reader in STREAMING if reader.dialect != "text_stream"]))
+async def test_a_tool_call_that_was_open_is_completed(
+    reader: Reader, policy: str, request: pytest.FixtureRequest
+) -> None:
+    """Also where the policy is to continue: no prefill holds half a call."""
+    targets: Pair = request.getfixturevalue(policy)
+    model = f"pair-call-{policy}-{reader.name}"
+    start = {"id": "call_1", "name": "look_up"}
+    targets.play(
+        model,
+        cut_after(call("", **start), call('{"pla')),
+        answer(call("", **{**start, "id": "call_2"}), call('{"place":'), call('"Rome"}')),
+    )
+
+    reading = await reader.read(Call(targets.proxy.url, model=model))
+
+    assert reading.error is None
+    assert [(each.name, each.arguments) for each in reading.tool_calls] == [("look_up", {"place": "Rome"})]
+
+
+async def test_usage_of_both_answers_adds_up(from_anthropic: Pair) -> None:
+    second = answer(*map(chat_chunk, ("one ", "two ", "three ")), usage(3, 2))
+    from_anthropic.play("pair-usage", CUT, second)
+
+    heard = await from_anthropic.hear("pair-usage")
+
+    assert heard.text == WHOLE
+    assert heard.of("usage")[-1]["usage"] == {"input_tokens": 8, "output_tokens": 3}
