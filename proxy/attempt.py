@@ -140,10 +140,6 @@ async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record
     if signer is not None:
         url = f"{target.endpoint.scheme}://{target.endpoint.host_header}{target.endpoint.base_path}{request.path}"
         headers.update(await signer.authorize(request.method, url, headers, request.body))
-    signer = target.credential.signer
-    if signer is not None:
-        url = f"{target.endpoint.scheme}://{target.endpoint.host_header}{target.endpoint.base_path}{request.path}"
-        headers.update(await signer.authorize(request.method, url, headers, request.body))
     timeouts = target.timeouts
     # A whole answer has its headers only when it is complete: then the total deadline is the one that means something.
     answers_whole = is_native and not call.envelope.stream
