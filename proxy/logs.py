@@ -78,6 +78,7 @@ def access_fields(record: CallRecord) -> dict[str, LogValue]:
         "finish_reason": end.reason.value if end is not None else None,
         "attempts": record.attempts,
         "faults": [f"{provider}: {kind.value}" for provider, kind in record.faults[:MAX_LISTED]] or None,
+        "joins": record.joins or None,
         "duration_s": _rounded(record.duration_s),
         "connect_s": _rounded(record.connect_s),
         "headers_s": _rounded(record.headers_s),

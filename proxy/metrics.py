@@ -251,8 +251,17 @@ class CallMetrics:
         if outcome is Outcome.REFUSED:
             self._child(metrics.rejected, record.error.value if record.error is not None else "other").inc()
             return
+        self._observe_attempts(record, provider)
         self._observe_times(record, provider, model)
         self._observe_volume(record, provider, model)
+
+    def _observe_attempts(self, record: CallRecord, provider: str) -> None:
+        """Each attempt that failed quietly by its fault; the one that the caller got as `ok`, however it ended."""
+        attempts = self._metrics.attempts
+        for name, kind in record.faults:
+            self._child(attempts, name if name in self._providers else OTHER, kind.value).inc()
+        if record.attempts > len(record.faults):
+            self._child(attempts, provider, "ok").inc()
 
     def _child(self, instrument: _Instrument, *values: str) -> _Instrument:
         key = (instrument, values)

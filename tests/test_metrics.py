@@ -85,3 +85,14 @@ async def test_a_scrape_shows_every_instrument_once(metrics: Metrics, calls: Cal
     names = [line.split()[2] for line in body.decode().splitlines() if line.startswith("# TYPE")]
     assert content_type.startswith("text/plain")
     assert len(names) == len(set(names)) == len(metrics.instruments()) > 20
+
+
+def test_attempts_are_counted_by_what_became_of_them(metrics: Metrics, calls: CallMetrics) -> None:
+    faults = [("acme", ErrorKind.RATE_LIMIT), ("gone-from-the-configuration", ErrorKind.TIMEOUT)]
+    calls.observe(record(attempts=3, faults=faults))
+    calls.observe(record(attempts=1, faults=faults[:1], outcome=Outcome.REJECTED))
+
+    name = "llm_proxy_upstream_attempts_total"
+    assert value(metrics, name, provider="acme", result="rate_limit") == 2
+    assert value(metrics, name, provider=OTHER, result="timeout") == 1
+    assert value(metrics, name, provider="acme", result="ok") == 1

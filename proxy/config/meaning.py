@@ -246,6 +246,17 @@ class Checker:
         can_prefill = any(target.prefill for model in config.models for target in model.targets)
         if config.on_cut is OnCut.CONTINUE and not can_prefill:
             self.warn(("on_cut",), "no target has `prefill: true`, so nothing can be continued")
+        self._warn_of_unbuilt()
+
+    def _warn_of_unbuilt(self) -> None:
+        """Keys whose shape is settled and whose effect is not there yet: nobody should believe that they work."""
+        config = self.config
+        if config.resume.store is not None and config.resume.store_url() != "none":
+            self.warn(("resume", "store"), "streams cannot be resumed yet: this has no effect")
+        if config.coalesce.max_delay_ms or config.coalesce.max_bytes:
+            self.warn(("coalesce",), "events are not coalesced yet: this has no effect")
+        if config.metrics.label_keys:
+            self.warn(("metrics", "label_keys"), "metrics do not name keys yet: this has no effect")
 
     def _check_store(self, section: str, store: Secret | None, text: str, words: tuple[str, ...]) -> None:
         path = (section, "store")

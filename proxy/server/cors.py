@@ -1,4 +1,4 @@
-"""Which browser pages may read answers: exact origins of the configuration, nobody by default.
+"""Which browser pages may read answers: exact origins of the configuration, or all (`*`); nobody by default.
 
 Credentials in the cookie sense are never allowed; a page sends its key in a header like everybody else.
 """
@@ -23,10 +23,10 @@ PREFLIGHT_MAX_AGE_S = 600
 def cors_headers(request: BaseRequest, origins: tuple[str, ...]) -> Mapping[str, str]:
     """The headers that let the asking page read the answer; none when it may not, or is no page of another origin."""
     origin = request.headers.get("Origin")
-    if origin is None or origin not in origins:
+    if origin is None or (origin not in origins and "*" not in origins):
         return {}
     return {
-        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Origin": origin if "*" not in origins else "*",
         "Access-Control-Expose-Headers": EXPOSED_HEADERS,
         "Vary": "Origin",
     }

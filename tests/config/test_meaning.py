@@ -309,3 +309,17 @@ def test_what_is_probably_not_meant_is_a_warning(text: str, warning: str, tmp_pa
     loaded = load_text(text, tmp_path, {**ENVIRON, "MEDIUM": "a-short-key."})
 
     assert [line.replace(f"{tmp_path}/f.yaml:", "") for line in loaded.warnings] == [warning]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("resume: {store: memory}", "resume.store: streams cannot be resumed yet"),
+        ("coalesce: {max_delay_ms: 5}", "coalesce: events are not coalesced yet"),
+        ("metrics: {label_keys: true}", "metrics.label_keys: metrics do not name keys yet"),
+    ],
+)
+def test_keys_without_effect_are_warned_of(text: str, says: str, tmp_path: Path) -> None:
+    (warning,) = load_text(text + "\n", tmp_path).warnings
+
+    assert says in warning

@@ -51,3 +51,12 @@ async def test_any_other_page_may_not(origin: str, url: str) -> None:
 
     assert asked.status_code == 405
     assert "access-control-allow-origin" not in {**asked.headers, **answered.headers}
+
+
+async def test_all_pages_may_be_let_in(tmp_path: Path) -> None:
+    async with ReplayServer(sse(chat_stream(2))) as upstream:
+        chat = provider("chat", "openai_chat", upstream.base_url + "/v1")
+        async with proxy_process(settings([chat], cors={"origins": ["*"]}), tmp_path) as proxy:
+            response = await _ask(proxy.url, "POST", "/chat", "https://any.example")
+
+    assert response.headers["access-control-allow-origin"] == "*"

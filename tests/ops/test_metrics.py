@@ -41,7 +41,7 @@ VARIABLES = {
 }
 
 WITHOUT_DATA = {
-    "llm_proxy_upstream_attempts_total": "the proxy has the counter and does not count yet",
+    "llm_proxy_upstream_attempts_total": "only after a target has failed",
     "llm_proxy_limit_store": "only where limits are shared through a store",
     "llm_proxy_draining{": "annotation: only while a replica drains",
     "changes(llm_proxy_config": "annotation: only after a reload",
