@@ -106,6 +106,7 @@ class _ProviderEntry:
         if not ways:
             raise ConfigError([f"provider {provider.name!r}: kind {provider.kind!r} is not known, or has no base_url"])
         self._usual = ways[0]
+        self.endpoints = [way.endpoint for way in ways]
         self.by_dialect = {way.kind.native_dialect: way for way in ways[1:] if way.kind.native_dialect is not None}
         """Its further APIs, by the dialect whose callers they are native to."""
 
@@ -187,6 +188,10 @@ class Router:
                 ErrorKind.NOT_FOUND, f"The provider {name[:64]!r} does not exist here.", code="provider_not_found"
             )
         return provider.target("*", ModelTarget(name))
+
+    def endpoints(self) -> list[Endpoint]:
+        """Where requests may go, each once."""
+        return list(dict.fromkeys(endpoint for provider in self._providers.values() for endpoint in provider.endpoints))
 
     def models_visible_to(self, caller: Caller) -> list[str]:
         """The configured names and patterns that the caller may use, in the order of the configuration."""

@@ -15,6 +15,7 @@ import sys
 from typing import Protocol
 
 from proxy.config import Config, Loaded, Sources
+from proxy.hub.errors import ConfigError
 from proxy.logs import LogOutput, start_logging
 from proxy.reload import Reloader
 from proxy.server.app import Running, start
@@ -23,6 +24,7 @@ _LOG = logging.getLogger("proxy.server")
 
 EXIT_OK = 0
 EXIT_FAILED = 1
+EXIT_BAD = 2
 
 
 class Options(Protocol):
@@ -46,6 +48,10 @@ def run(config: Config, options: Options) -> int:
         _LOG.warning("configuration", extra={"warning": warning})
     try:
         return asyncio.run(_serve(config, options, output))
+    except ConfigError as fault:
+        for problem in fault.problems:
+            print(problem, file=sys.stderr)
+        return EXIT_BAD
     except OSError as fault:
         print(f"cannot listen on {config.listen}: {os.strerror(fault.errno or 0)}", file=sys.stderr)
         return EXIT_FAILED

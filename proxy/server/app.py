@@ -94,6 +94,12 @@ def build_snapshot(config: Config, metrics: Metrics, earlier: Snapshot | None = 
     )
 
 
+def prepare_tls(pool: UpstreamPool, router: Router) -> None:
+    """Read certificates now: the first call would else wait for them, and every stream with it. Raises ConfigError."""
+    for endpoint in router.endpoints():
+        pool.prepare(endpoint)
+
+
 class Running:
     """A proxy that listens. Made by `start`."""
 
@@ -140,7 +146,9 @@ class Running:
     def replace(self, config: Config) -> None:
         """Serve new calls by `config`. Raises ConfigError, and then nothing has changed."""
         gateway = self.gateway
-        gateway.snapshot = build_snapshot(self.demo.fill(config), gateway.metrics, gateway.snapshot)
+        snapshot = build_snapshot(self.demo.fill(config), gateway.metrics, gateway.snapshot)
+        prepare_tls(gateway.pool, snapshot.router)
+        gateway.snapshot = snapshot
 
     async def drain(self) -> None:
         """Stop without cutting: see the module. Returns when no call is left."""
@@ -222,6 +230,7 @@ async def start(config: Config, *, is_worker: bool = False) -> Running:
             resources.push_async_callback(shared.close)
             await shared.connect()
         gateway = Gateway(build_snapshot(demo.fill(config), metrics), pool, metrics, shared)
+        prepare_tls(pool, gateway.snapshot.router)
         add_routes(gateway, has_admin_listener=config.admin is not None)
         running = Running(gateway, demo, resources.pop_all())
     try:

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from proxy.commands import ServeOptions
-from proxy.commands.serve import EXIT_FAILED, Stops, banner, run
+from proxy.commands.serve import EXIT_BAD, EXIT_FAILED, Stops, banner, run
 from proxy.config import Flag, Loaded, Sources, load
 from proxy.server.app import Running, start
 
@@ -73,3 +73,19 @@ async def test_an_order_to_end_now_needs_no_drain_before(running: Running) -> No
 
     async with asyncio.timeout(10):
         await stops.wait()
+
+
+def test_certificates_that_cannot_be_read_stop_the_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """They are read before the first call, so that no stream waits for them."""
+    file = tmp_path / "proxy.yaml"
+    file.write_text(
+        "listen: 127.0.0.1:0\nproviders:\n"
+        f"  - {{name: x, kind: openai_chat, base_url: 'https://127.0.0.1:9/v1', api_key: none, tls: {{ca_file: {file}}}}}\n"
+    )
+    sources = Sources(file, environ={})
+    found = load(sources)
+
+    code = run(found.config, ServeOptions(sources, found))
+
+    assert code == EXIT_BAD
+    assert "tls.ca_file" in capfd.readouterr().err
