@@ -31,30 +31,52 @@ benchmark measures the tail undisturbed."""
 _MARK = re.compile(rb"@(\d+);")
 
 
-async def _serve_marks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One answer: `EVENTS` deltas, each with the time at which it was written."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = re.search(rb"content-length: (\d+)", head.lower())
-    assert length is not None
-    await reader.readexactly(int(length[1]))
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-    for _ in range(EVENTS):
-        _write_chunk(writer, chat_chunk(f"@{time.monotonic_ns()};"))
-        await writer.drain()
-        await asyncio.sleep(INTERVAL_S)
-    _write_chunk(writer, CHAT_END)
-    writer.write(b"0\r\n\r\n")
-    writer.close()
-    await writer.wait_closed()
+class _MarkServer(asyncio.Protocol):
+    """One answer: `EVENTS` deltas, each with the time at which it was written. Without tasks that a test could leave."""
+
+    def __init__(self) -> None:
+        self._request = b""
+        self._sent = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._request += data
+        head, blank, body = self._request.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        if blank and length is not None and len(body) == int(length[1]) and self._transport is not None:
+            self._transport.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
+            self._send()
+
+    def _send(self) -> None:
+        assert self._transport is not None
+        if self._sent == EVENTS:
+            self._transport.write(_chunk(CHAT_END) + b"0\r\n\r\n")
+            self._transport.close()
+            return
+        self._sent += 1
+        self._transport.write(_chunk(chat_chunk(f"@{time.monotonic_ns()};")))
+        self._timer = asyncio.get_running_loop().call_later(INTERVAL_S, self._send)
 
 
-def _write_chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
-    writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 @contextlib.asynccontextmanager
 async def _proxy(tmp_path: Path) -> AsyncIterator[ProxyProcess]:
-    async with await asyncio.start_server(_serve_marks, "127.0.0.1", 0) as upstream:
+    upstream = await asyncio.get_running_loop().create_server(_MarkServer, "127.0.0.1", 0)
+    with contextlib.closing(upstream):
         port = upstream.sockets[0].getsockname()[1]
         chat = provider("chat", "openai_chat", f"http://127.0.0.1:{port}/v1")
         async with proxy_process(settings([chat]), tmp_path) as proxy:
@@ -131,11 +153,7 @@ async def _nginx(upstream_port: int, tmp_path: Path) -> AsyncIterator[int]:
 async def _until_open(port: int) -> None:
     async with asyncio.timeout(10):
         while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            await writer.wait_closed()
-            return
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            await asyncio.sleep(0.05)

@@ -205,7 +205,9 @@ async def test_a_third_answer_mends_a_second_one_that_is_cut(restart: Pair) -> N
     heard = await restart.hear("pair-third")
 
     assert (heard.text, heard.is_whole) == (WHOLE, True)
-    assert (len(first.attempts), len(second.attempts)) == (2, 1)
+    # Whose jittered wait is shorter decides whether the second target is asked once more in between.
+    assert len(first.attempts) == 2
+    assert len(second.attempts) in (1, 2)
 
 
 # --- reasoning, tool calls, usage
