@@ -109,8 +109,10 @@ async def _post(url: str, body: Any, headers: dict[str, str]) -> httpx.Response:
 def _sdk_error(path: str, response: httpx.Response) -> Exception:
     """What the SDK of the path's dialect would raise."""
     if path == MESSAGES:
-        return anthropic.Anthropic(api_key="x")._make_status_error_from_response(response)
-    return openai.OpenAI(api_key="x")._make_status_error_from_response(response)
+        with anthropic.Anthropic(api_key="x") as client:
+            return client._make_status_error_from_response(response)
+    with openai.OpenAI(api_key="x") as other:
+        return other._make_status_error_from_response(response)
 
 
 CLASS_OF_STATUS = {

@@ -51,17 +51,17 @@ async def ask(url: str, method: str = "GET", **more: Any) -> httpx.Response:
 
 
 async def test_each_sdk_lists_models_on_the_shared_path(stage: Stage) -> None:
-    openai_client = openai.AsyncOpenAI(base_url=stage.url + "/v1", api_key="x")
-    anthropic_client = anthropic.AsyncAnthropic(base_url=stage.url, api_key="x")
     gemini = (await ask(stage.url + "/v1/models", headers={"x-goog-api-key": "x"})).json()
-
-    assert [model.id async for model in openai_client.models.list()] == ["chat", "claude"]
-    assert [model.id async for model in anthropic_client.models.list()] == ["chat", "claude"]
     assert [model["name"] for model in gemini["models"]] == ["models/chat", "models/claude"]
-    assert (await openai_client.models.retrieve("chat")).id == "chat"
-    assert (await anthropic_client.models.retrieve("claude")).id == "claude"
-    with pytest.raises(openai.NotFoundError):
-        await openai_client.models.retrieve("none")
+
+    async with openai.AsyncOpenAI(base_url=stage.url + "/v1", api_key="x") as openai_client:
+        assert [model.id async for model in openai_client.models.list()] == ["chat", "claude"]
+        assert (await openai_client.models.retrieve("chat")).id == "chat"
+        with pytest.raises(openai.NotFoundError):
+            await openai_client.models.retrieve("none")
+    async with anthropic.AsyncAnthropic(base_url=stage.url, api_key="x") as anthropic_client:
+        assert [model.id async for model in anthropic_client.models.list()] == ["chat", "claude"]
+        assert (await anthropic_client.models.retrieve("claude")).id == "claude"
 
 
 async def test_health_and_the_probe_of_coding_agents(stage: Stage) -> None:
@@ -96,9 +96,8 @@ async def test_an_odd_request_id_is_replaced(sent: str, stage: Stage) -> None:
 
 async def test_tokens_are_counted_by_the_api_that_can(stage: Stage) -> None:
     stage.upstream.respond_with(json_answer({"input_tokens": 42}))
-    client = anthropic.AsyncAnthropic(base_url=stage.url, api_key="x")
-
-    counted = await client.messages.count_tokens(model="claude", messages=[{"role": "user", "content": "hi"}])
+    async with anthropic.AsyncAnthropic(base_url=stage.url, api_key="x") as client:
+        counted = await client.messages.count_tokens(model="claude", messages=[{"role": "user", "content": "hi"}])
 
     assert counted.input_tokens == 42
     assert (await stage.upstream.exchange()).path == "/v1/messages/count_tokens"
