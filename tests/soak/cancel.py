@@ -83,8 +83,8 @@ async def _run(aborts: int, streams: int) -> bool:
                 each = max(aborts // (len(STAGES) * len(DIALECTS)), 1)
                 # The allocator keeps what the first full round took; whether later ones add to it is the question.
                 for stage in STAGES:
-                    for _ in range(3):
-                        await _abort_many(stage, "anthropic", proxy, upstream, aborts=streams, streams=streams)
+                    for dialect in DIALECTS:
+                        await _abort_many(stage, dialect, proxy, upstream, aborts=2 * streams, streams=streams)
                 await asyncio.sleep(SETTLE_S)
                 files, memory = proxy.open_files(), proxy.resident_bytes()
                 for stage in STAGES:
