@@ -380,6 +380,24 @@ def test_bytes_after_the_providers_error_event_are_relayed_whatever_the_pieces()
     assert run(passthrough(), single_bytes(stream)) == stream
 
 
+class ForgetsItsEnding(ToyDecoder):
+    """A decoder that breaks its own contract: silence at the end of a body that was not whole."""
+
+    def finish(self) -> list[Event]:
+        return []
+
+
+def test_a_decoder_that_says_nothing_at_the_end_makes_no_success() -> None:
+    converting = Convert(ForgetsItsEnding(), ToyEncoder())
+    collecting = Collect(ForgetsItsEnding(), 1_000_000)
+
+    assert run(converting, [WHOLE_EVENTS_OF_HALF]).endswith(error_ending(ErrorKind.CUT))
+    run(collecting, [WHOLE_EVENTS_OF_HALF])
+    for summary in (converting.summary, collecting.summary):
+        assert summary.error is not None
+        assert (summary.error.kind, summary.end) == (ErrorKind.CUT, None)
+
+
 # --- heartbeats
 
 
