@@ -15,6 +15,7 @@ from aiohttp import ClientConnectionResetError, web
 
 from proxy.demo.conversation import Delta, Kind
 from proxy.demo.directives import Fault, Options, Place
+from proxy.demo.fates import Fate, Fates, State
 from proxy.demo.model import Plan
 from proxy.demo.wire import Writer
 from proxy.demo.writing import answer_tokens
@@ -60,24 +61,31 @@ class Struck(Exception):
 class Delivery:
     """One answer on its way to one caller: what streams and whole answers have in common."""
 
-    def __init__(self, request: web.Request, writer: Writer, plan: Plan, pace: Pace, stats: Stats) -> None:
+    def __init__(
+        self, request: web.Request, writer: Writer, plan: Plan, pace: Pace, stats: Stats, fates: Fates
+    ) -> None:
         self.writer = writer
         self.plan = plan
         self.pace = pace
         self.stats = stats
+        self.fate = fates.begin(plan.options.nonce) if plan.options.nonce is not None else Fate(0)
+        self._fates = fates
         self.response = web.StreamResponse()
         self._request = request
 
     async def run(self, send: Callable[[], Awaitable[None]]) -> web.StreamResponse:
         """Count the answer while `send` sends it. The caller's leaving cancels it."""
         stats = self.stats
+        state = State.LEFT
         stats.started += 1
         stats.live += 1
         try:
             await send()
             stats.completed += 1
+            state = State.COMPLETED
         except Struck:
             stats.failed += 1
+            state = State.FAILED
         except ClientConnectionResetError:
             stats.aborted += 1
         except asyncio.CancelledError:
@@ -85,6 +93,7 @@ class Delivery:
             raise
         finally:
             stats.live -= 1
+            self._fates.end(self.fate, state)
         return self.response
 
     async def open(self, content_type: str, length: int | None = None) -> None:
@@ -136,8 +145,12 @@ class StreamDelivery:
         self._is_started = False
         """Whether the stream's first frame was written."""
         self._sent = 0
+        self._began = 0.0
         self._due = 0.0
         """When the next token may leave."""
+        options = delivery.plan.options
+        self._has_stamps = options.stamps is not None
+        self._padding = "x" * options.pad
         self._fault_at = _fault_at(delivery.plan)
 
     async def send(self) -> None:
@@ -160,13 +173,18 @@ class StreamDelivery:
     async def _start(self) -> None:
         if not self._is_started:
             self._is_started = True
-            self._due = asyncio.get_running_loop().time()
+            self._due = self._began = asyncio.get_running_loop().time()
             await self._write(self._writer.start())
 
     async def _send_delta(self, delta: Delta) -> None:
+        if delta.kind is Kind.TEXT:
+            if self._has_stamps:
+                delta.text = f"{asyncio.get_running_loop().time() - self._began:.4f} "
+            delta.text += self._padding
         await self._write(self._writer.delta(delta))
         self._sent += 1
         self._delivery.stats.tokens += 1
+        self._delivery.fate.tokens += 1
         if self._rate > 0:
             self._due += 1 / self._rate
             await asyncio.sleep(self._due - asyncio.get_running_loop().time())
@@ -180,6 +198,7 @@ class StreamDelivery:
         response = self._delivery.response
         if self._plan.fault is not Fault.DRIP:
             await response.write(data)
+            self._delivery.fate.bytes += len(data)
             return
         for index in range(len(data)):
             await response.write(data[index : index + 1])
@@ -203,7 +222,7 @@ class StreamDelivery:
             case Fault.FIN | Fault.RST as fault:
                 self._delivery.disconnect(is_reset=fault is Fault.RST)
             case Fault.STALL:
-                await stall(options.stall_s)
+                await self._stall(options)
             case Fault.PINGS | Fault.ENDLESS | Fault.FLOOD as fault:
                 await self._go_on_forever(fault)
             case Fault.GARBAGE:
@@ -215,6 +234,15 @@ class StreamDelivery:
                 await self._write(writer.delta(Delta(Kind.TEXT, "x" * options.size, False, False)))
             case _:
                 pass
+
+    async def _stall(self, options: Options) -> None:
+        if options.interval is None:
+            await stall(options.stall_s)
+            return
+        until = asyncio.get_running_loop().time() + (options.stall_s or float("inf"))
+        while (left := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(options.interval, left))
+            await self._write(self._writer.ping())
 
     async def _go_on_forever(self, fault: Fault) -> None:
         while fault is Fault.PINGS:

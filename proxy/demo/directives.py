@@ -32,6 +32,10 @@ or JSON text in double quotes. An unknown option is answered with 400.
     refusal             decline in words                    citations=N     that many sources
     refusal=prompt      reject the prompt, without words    finish=REASON   stop, length, content_filter
     tool=NAME {…}       call a tool                         usage=off       report no usage
+    stamps              each token is the seconds since     pad=N           N letters after each token
+                        the stream began
+    nonce=NAME          remember this answer by a name of   fate=NAME       as JSON: how the answer of that name
+                        8 to 64 letters and digits                          fares, or when and how it ended
 
     fault=F or F@AT     AT: a number of tokens, `headers` (before the status line), `first` (after the headers), `end`
                         (before the finish reason), `done` (before the terminator); half of the answer when it is absent
@@ -40,7 +44,7 @@ or JSON text in double quotes. An unknown option is answered with 400.
       cut               the body ends without a terminator, cleanly for HTTP
       half              the same in the middle of an event
       fin, rst          the connection is closed or reset in the middle of the body
-      stall             nothing more comes (stall_s=S: goes on after S seconds)
+      stall             nothing more comes (stall_s=S: goes on after S seconds; interval=S: keep-alives meanwhile)
       pings             nothing but the API's keep-alives (every interval=S seconds, 1 by default)
       endless, flood    tokens without end, in pace or large and as fast as they are read
       garbage           an event that is no JSON                     wrong_type   JSON with fields of wrong types
@@ -58,6 +62,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
+from proxy.demo.fates import NAME
 from proxy.demo.writing import Style
 
 
@@ -120,6 +125,10 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     stall_s: Annotated[float, Meta(ge=0, le=86_400)] | None = None
     interval: Annotated[float, Meta(ge=0.001)] | None = None
     size: Annotated[int, Meta(ge=0, le=256 * 1024 * 1024)] = 32 * 1024 * 1024
+    stamps: str | None = None
+    pad: Annotated[int, Meta(ge=0, le=64 * 1024)] = 0
+    nonce: Annotated[str, Meta(pattern=f"^{NAME.pattern}$")] | None = None
+    fate: Annotated[str, Meta(pattern=f"^{NAME.pattern}$")] | None = None
 
 
 class DemoCall(msgspec.Struct):

@@ -1,6 +1,7 @@
 """The simulated model as a real HTTP server on loopback."""
 
 import os
+import time
 
 import msgspec
 from aiohttp import web
@@ -10,9 +11,11 @@ from proxy.demo.conversation import BadRequest
 from proxy.demo.delivery import FAULT_MESSAGE, Delivery, Pace, Stats, StreamDelivery
 from proxy.demo.directives import Fault, Place
 from proxy.demo.directives import __doc__ as MANUAL
+from proxy.demo.fates import Fates
 from proxy.demo.gemini import Gemini
 from proxy.demo.model import Plan, count_input, make_plan
 from proxy.demo.openai_chat import OpenAIChat
+from proxy.demo.tokens import tokens_of
 from proxy.demo.whole import WholeDelivery
 from proxy.demo.wire import CREATED, Api
 
@@ -52,6 +55,7 @@ class DemoServer:
             float(environment.get(DELAY_VARIABLE, DEFAULT_DELAY_S)) if delay_s is None else delay_s,
         )
         self.stats = Stats()
+        self._fates = Fates(time.monotonic)
         self._runner: web.AppRunner | None = None
         self._struck: dict[str, int] = {}
         """How often each prompt was refused, for `times`."""
@@ -141,6 +145,8 @@ class DemoServer:
             plan = make_plan(prompt)
         except BadRequest as fault:
             return _error(api, 400, str(fault))
+        if plan.options.fate is not None:
+            plan.answer.text = tokens_of(self._fates.tell(plan.options.fate))
         if plan.fault is not None and not self._is_due(plan):
             plan.fault = None
         wants_stream = prompt.stream and plan.fault is not Fault.JSON
@@ -149,7 +155,7 @@ class DemoServer:
             return instead
         pace = Pace(0, 0) if prompt.model == "demo-fast" else self._pace
         writer = api.writer(plan.answer, request.query)
-        delivery = Delivery(request, writer, plan, pace.changed_by(plan.options), self.stats)
+        delivery = Delivery(request, writer, plan, pace.changed_by(plan.options), self.stats, self._fates)
         sender = StreamDelivery(delivery) if wants_stream else WholeDelivery(delivery)
         return await delivery.run(sender.send)
 

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from proxy.demo.directives import Fault
+from proxy.demo.fates import State
 from tests.demo.conftest import PATIENCE_S, Demo
 
 GEMINI_PATH = "/v1beta/models/demo:streamGenerateContent?alt=sse"
@@ -269,3 +270,70 @@ async def test_no_fault_is_a_fault_of_the_server(
         await demo.until(lambda stats: stats.live == 0 and stats.started == 1)
 
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_stamps_say_when_each_token_was_sent_and_padding_makes_it_large(demo: Demo) -> None:
+    body = await stream_of(demo, "[[demo tokens=4 rate=50 stamps pad=300]]")
+
+    texts = [
+        json.loads(line.removeprefix(b"data: "))["choices"][0]["delta"].get("content")
+        for line in body.split(b"\n\n")
+        if b'"content":"0' in line
+    ]
+    times = [float(text.split()[0]) for text in texts]
+    assert all(text.endswith(" " + "x" * 300) for text in texts)
+    assert len(times) == 4 and times[0] < 0.02 and times == sorted(times) and times[3] >= 0.05
+
+
+async def test_keep_alives_can_fill_a_stall(demo: Demo) -> None:
+    body = await stream_of(demo, "[[demo tokens=4 fault=stall@2 stall_s=0.1 interval=0.02]]")
+
+    assert 3 <= body.count(b": keep-alive\n\n") <= 5
+    assert body.endswith(b"data: [DONE]\n\n")
+
+
+async def fate_of(demo: Demo, name: str) -> Any:
+    answer, _ = await exchange(demo, request_bytes("openai", f"[[demo fate={name}]]", stream=False))
+    return json.loads(json.loads(answer.partition(b"\r\n\r\n")[2])["choices"][0]["message"]["content"])
+
+
+async def test_fate_of_a_named_answer_can_be_asked_for(demo: Demo) -> None:
+    await stream_of(demo, "[[demo tokens=4 nonce=whole-answer]]")
+    await stream_of(demo, "[[demo tokens=4 fault=cut nonce=cut-answer]]")
+
+    whole, cut, none = [await fate_of(demo, name) for name in ("whole-answer", "cut-answer", "never-heard")]
+
+    assert (whole["state"], whole["tokens"]) == ("completed", 4) and whole["bytes"] > 400
+    assert 0 <= whole["ended_ago_s"] < PATIENCE_S and whole["age_s"] >= whole["ended_ago_s"]
+    assert (cut["state"], cut["tokens"]) == ("failed", 2)
+    assert none == {"state": "unknown"}
+
+
+async def test_fate_tells_when_the_caller_left(demo: Demo) -> None:
+    host, port = demo.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request_bytes("openai", "[[demo fault=endless@1 rate=500 nonce=left-alone]]"))
+    await asyncio.wait_for(reader.readuntil(b"data: "), PATIENCE_S)
+    live = await fate_of(demo, "left-alone")
+
+    writer.close()
+    await demo.until(lambda stats: stats.live == 0)
+
+    left = await fate_of(demo, "left-alone")
+    assert (live["state"], left["state"]) == ("live", "left")
+    assert "ended_ago_s" not in live and left["ended_ago_s"] < 5
+
+
+async def test_only_the_newest_names_are_remembered(demo: Demo) -> None:
+    fates = demo.server._fates
+    for number in range(1001):
+        fates.end(fates.begin(f"number-{number}"), State.COMPLETED)
+
+    assert ["unknown" in fates.tell(f"number-{number}") for number in (0, 1, 1000)] == [True, False, False]
+
+
+@pytest.mark.parametrize("name", ["short", "with.dots-in-it", "x" * 65])
+async def test_name_that_could_be_guessed_or_is_none_is_refused(demo: Demo, name: str) -> None:
+    received, _ = await exchange(demo, request_bytes("openai", f"[[demo nonce={name}]]"))
+
+    assert received.startswith(b"HTTP/1.1 400")
