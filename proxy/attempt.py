@@ -5,6 +5,8 @@ Everything here happens before the first byte is written to the caller, so every
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import msgspec
 
@@ -141,6 +143,7 @@ async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record
         url = f"{target.endpoint.scheme}://{target.endpoint.host_header}{target.endpoint.base_path}{request.path}"
         headers.update(await signer.authorize(request.method, url, headers, request.body))
     timeouts = target.timeouts
+    left_s = timeouts.total_s - (asyncio.get_running_loop().time() - record.started_at)
     # A whole answer has its headers only when it is complete: then the total deadline is the one that means something.
     answers_whole = is_native and not call.envelope.stream
     exchange = await pool.send(
@@ -150,7 +153,7 @@ async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record
         headers,
         request.body,
         connect_timeout_s=timeouts.connect_s,
-        headers_timeout_s=timeouts.total_s if answers_whole else timeouts.headers_s,
+        headers_timeout_s=max(left_s if answers_whole else min(timeouts.headers_s, left_s), 0.0),
     )
     record.upstream_status = exchange.status
     record.connect_s = exchange.connect_s
@@ -175,13 +178,16 @@ async def _read_refusal(exchange: Exchange, target: ResolvedTarget, *, is_native
     except (UpstreamError, TimeoutError):
         body = b""
     error = target.provider.decode_error(status, exchange.headers, body)
+    retry_after_s = error.retry_after_s
+    if retry_after_s is None:
+        retry_after_s = seconds_until_date(exchange.headers.get("retry-after", ""), exchange.headers.get("date", ""))
     refused = RefusedByUpstream(
         error.kind,
         error.message,
         status=status,
         param=error.param,
         code=error.code,
-        retry_after_s=error.retry_after_s,
+        retry_after_s=retry_after_s,
         headers=error.headers,
     )
     key = target.credential_value()
@@ -190,6 +196,27 @@ async def _read_refusal(exchange: Exchange, target: ResolvedTarget, *, is_native
     elif is_native and body:
         refused.verbatim = Verbatim(status, exchange.headers, body)
     return refused
+
+
+def seconds_until_date(retry_after: str, date: str) -> float | None:
+    """The seconds that a `retry-after` in its form of a date means; `None` when it is none.
+
+    Counted from the answer's own `date` where it has one, so that the two machines' clocks need not agree.
+    """
+    try:
+        at = parsedate_to_datetime(retry_after)
+    except (ValueError, OverflowError):
+        return None
+    try:
+        now = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        now = datetime.now(UTC)
+    return max((_in_utc(at) - _in_utc(now)).total_seconds(), 0.0)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """HTTP's dates are of UTC, also where `-0000` says that their zone is not known."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def names_credential(text: str, key: str | None) -> bool:

@@ -5,10 +5,13 @@
 
 Only the target's own faults count. A caller that leaves says nothing about the target, so a call that was given up
 must be reported with `release`, else its probe would block the target for ever.
+
+A probe has succeeded with its first content event, not with its last: a stream may go on for minutes, and others need
+not wait for that. The breaker looks for it when the next call comes, so that no stream has to report it.
 """
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import msgspec
 
@@ -21,46 +24,65 @@ class BreakerSettings(msgspec.Struct, frozen=True):
     open_s: float = 15.0
 
 
+class Probe(msgspec.Struct, eq=False):
+    """The one call that a half-open breaker lets through."""
+
+    began_at: float
+    answered_at: Callable[[], float | None]
+    """When the call's first content event came; `None`: not yet."""
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether content came from this very target: a call that goes on with a cut answer had some before."""
+        answered_at = self.answered_at()
+        return answered_at is not None and answered_at >= self.began_at
+
+
 class Breaker:
     """The state of one target. Times are of one monotonic clock."""
 
-    __slots__ = ("_failed_at", "_is_probing", "_open_until", "_settings")
+    __slots__ = ("_failed_at", "_open_until", "_probe", "_settings")
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._settings = settings
         self._failed_at: deque[float] = deque(maxlen=max(settings.failures, 1))
         self._open_until: float | None = None
         """`None`: closed. In the past: half open."""
-        self._is_probing = False
+        self._probe: Probe | None = None
 
     def is_open(self, now: float) -> bool:
         """Whether calls should go elsewhere: open, or half open with its probe under way."""
         if self._open_until is None:
             return False
-        return now < self._open_until or self._is_probing
+        if self._probe is not None and self._probe.has_answered:
+            self.succeed()
+            return False
+        return now < self._open_until or self._probe is not None
 
     def recovers_at(self) -> float:
         """When a probe is due; 0 when the breaker is closed."""
         return self._open_until or 0.0
 
-    def begin(self, now: float) -> None:
-        """A call goes to the target: a half-open breaker takes it as its probe."""
-        if self._open_until is not None and now >= self._open_until:
-            self._is_probing = True
+    def begin(self, now: float, answered_at: Callable[[], float | None]) -> Probe | None:
+        """A call goes to the target: a half-open breaker takes it as its probe, unless another one is on its way."""
+        if self._open_until is None or now < self._open_until or self._probe is not None:
+            return None
+        self._probe = Probe(now, answered_at)
+        return self._probe
 
     def succeed(self) -> None:
         """The target answered."""
         self._open_until = None
-        self._is_probing = False
+        self._probe = None
         self._failed_at.clear()
 
-    def fail(self, now: float) -> None:
-        """The target failed by its own fault."""
+    def fail(self, now: float, probe: Probe | None = None) -> None:
+        """The target failed by its own fault, in the call that `begin` made its `probe`, or in any other."""
         settings = self._settings
         if not settings.failures:
             return
-        if self._is_probing or (self._open_until is not None and now >= self._open_until):
-            self._is_probing = False
+        if probe is not None and probe is self._probe:
+            self._probe = None
             self._open_until = now + settings.open_s
             return
         self._failed_at.append(now)
@@ -68,9 +90,10 @@ class Breaker:
         if is_full and now - self._failed_at[0] <= settings.window_s:
             self._open_until = now + settings.open_s
 
-    def release(self) -> None:
-        """The call ended without a verdict on the target."""
-        self._is_probing = False
+    def release(self, probe: Probe | None) -> None:
+        """The call ended without a verdict on the target. Any but the probe itself leaves the probe alone."""
+        if probe is not None and probe is self._probe:
+            self._probe = None
 
 
 class Breakers:

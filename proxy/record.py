@@ -1,7 +1,10 @@
 """Plain data about one call: filled while it runs, read once at its end by metrics, log and live view."""
 
 from collections.abc import Callable
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import Protocol
+
+import msgspec
 
 from proxy.hub.errors import ErrorKind
 from proxy.hub.events import MessageEnd, Usage
@@ -40,12 +43,54 @@ OUTCOME_OF_STREAM_ERROR: dict[ErrorKind, Outcome] = {
 """What an error ending that a decoder produced means; any other kind came as the provider's own error event."""
 
 
+class Phase(Enum):
+    """How far a call is. What its stream does meanwhile, the relay knows (`CallRecord.streaming`)."""
+
+    RECEIVING = "receiving"
+    """The caller's request is coming in."""
+    QUEUED = "queued"
+    """It waits to be let in."""
+    BACKING_OFF = "backing_off"
+    """It waits before the next attempt."""
+    CONNECTING = "connecting"
+    ASKING = "asking"
+    """The request is sent; the upstream's response headers have not come."""
+    ANSWERING = "answering"
+    ENDING = "ending"
+    """The outcome is known; the caller takes its last bytes."""
+
+
+class Progress(msgspec.Struct, frozen=True, gc=False):
+    """What a stream does at one moment."""
+
+    has_content: bool
+    is_paused: bool
+    """The caller does not take what is there for it, and the upstream is not read."""
+    is_ended: bool
+    """The stream has its ending; only the HTTP message lacks one."""
+    gap_s: float
+    """Since the last content event, or since the upstream's response headers when none has come."""
+    blocked_s: float
+    """How long the caller has taken nothing, this time."""
+    events: int
+    content_events: int
+    waiting_bytes: int
+    unread_bytes: int
+
+
+class Streaming(Protocol):
+    """A stream under way (`relay.Relay`), for whoever wants to look at it."""
+
+    def progress(self) -> Progress: ...
+
+
 class CallRecord:
     """One call. Times are seconds of the event loop's monotonic clock, or durations where the name ends in `_s`."""
 
     __slots__ = (
         "added_s",
         "alias",
+        "asked_model",
         "attempts",
         "blocked_s",
         "bytes_down",
@@ -72,10 +117,12 @@ class CallRecord:
         "max_gap_s",
         "model",
         "outcome",
+        "phase",
         "provider",
         "request_id",
         "started_at",
         "status",
+        "streaming",
         "tap_failed",
         "upstream_closed_s",
         "upstream_status",
@@ -88,6 +135,8 @@ class CallRecord:
         self.started_at = started_at
         self.caller = ""
         """Configured name of the caller's key; empty when anonymous."""
+        self.asked_model = ""
+        """The model as the caller wrote it: any text. For the live view alone."""
         self.alias = ""
         """The configured model entry that matched, never the caller's own text."""
         self.provider = ""
@@ -131,14 +180,22 @@ class CallRecord:
         self.end: MessageEnd | None = None
         self.dropped: tuple[str, ...] = ()
         self.tap_failed = False
+        self.phase = Phase.RECEIVING
+        self.streaming: Streaming | None = None
+        """The stream, while there is one."""
         self.kill: Callable[[], None] | None = None
         """Ends the call in its dialect on an operator's order; `None` once it is over."""
         self.end_drained: Callable[[], None] | None = None
         """The same because the proxy is stopping."""
 
+    def answered_at(self) -> float | None:
+        """When the first content event came; `None`: not yet."""
+        return self.started_at + self.first_event_s if self.first_event_s is not None else None
+
     def begin_attempt(self, *, is_joining: bool) -> None:
         """Another upstream is asked. Unless it goes on with a begun stream, what an earlier one showed counts no more."""
         self.attempts += 1
+        self.phase = Phase.ASKING
         self.outcome = None
         self.error = None
         self.upstream_status = 0
@@ -147,3 +204,7 @@ class CallRecord:
             self.first_event_s = self.last_event_s = None
         self.usage = None
         self.dropped = ()
+
+    def note_connecting(self, is_connecting: bool) -> None:
+        """A new connection to the upstream is being made, or was made."""
+        self.phase = Phase.CONNECTING if is_connecting else Phase.ASKING

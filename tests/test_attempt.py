@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from proxy.attempt import Asking, Call, build_request, names_credential
+from proxy.attempt import Asking, Call, build_request, names_credential, seconds_until_date
 from proxy.auth import ANONYMOUS
 from proxy.config import Sources, load
 from proxy.dialects import DIALECTS
@@ -70,3 +70,20 @@ def test_a_continued_answer_ends_the_request_with_what_was_delivered(
 )
 def test_an_error_that_shows_a_part_of_the_key_is_known(text: str, key: str | None, names: bool) -> None:
     assert names_credential(text, key) is names
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "date", "seconds"),
+    [
+        ("Sun, 06 Nov 1994 08:49:47 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", 10),
+        ("Sun, 06 Nov 1994 08:49:47 -0000", "Sun, 06 Nov 1994 08:49:37 GMT", 10),
+        ("Sun, 06 Nov 1994 08:49:17 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", 0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "", 0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "yesterday", 0),
+        ("soon", "Sun, 06 Nov 1994 08:49:37 GMT", None),
+        ("Sun, 06 Nov 99999999999999999999 08:49:37 GMT", "", None),
+        ("", "", None),
+    ],
+)
+def test_a_date_to_retry_after_is_so_many_seconds(retry_after: str, date: str, seconds: float | None) -> None:
+    assert seconds_until_date(retry_after, date) == seconds

@@ -1,9 +1,11 @@
 """The plan of a call's attempts: each rule of the module as cases of a scripted call."""
 
+from itertools import cycle
+
 import pytest
 
 from proxy.breaker import Breaker, BreakerSettings
-from proxy.failover import ACCOUNT_FAULTS, REQUEST_FAULTS, Candidate, Plan, RetrySettings
+from proxy.failover import ACCOUNT_FAULTS, REQUEST_FAULTS, Candidate, Plan, RetrySettings, Step
 from proxy.hub.errors import ErrorKind, UpstreamError
 
 BREAKER = BreakerSettings(failures=3, window_s=10, open_s=5)
@@ -13,11 +15,18 @@ SETTINGS = RetrySettings(attempts=2, base_s=0.4, max_s=5, honour_retry_after_s=2
 class Stage:
     """A plan over some targets, and a clock that the waits move."""
 
-    def __init__(self, count: int = 2, *, contexts: tuple[int | None, ...] = (), settings: RetrySettings = SETTINGS):
+    def __init__(
+        self,
+        count: int = 2,
+        *,
+        contexts: tuple[int | None, ...] = (),
+        settings: RetrySettings = SETTINGS,
+        chance: tuple[float, ...] = (0.5,),
+    ):
         sizes = contexts or (None,) * count
-        self.candidates = [Candidate(Breaker(BREAKER), size) for size in sizes]
-        self.plan = Plan(self.candidates, settings, lambda: 0.5)
         self.now = 100.0
+        self.candidates = [Candidate(Breaker(BREAKER), size) for size in sizes]
+        self.plan = Plan(self.candidates, settings, cycle(chance).__next__, began_at=self.now, answered_at=lambda: None)
 
     def run(self, error: UpstreamError) -> list[tuple[int, float]]:
         """Every step when each attempt fails with `error`."""
@@ -35,6 +44,63 @@ def fault(kind: ErrorKind, retry_after_s: float | None = None) -> UpstreamError:
 
 def test_every_target_is_asked_once_before_any_is_asked_again() -> None:
     assert Stage().run(fault(ErrorKind.OVERLOADED)) == [(0, 0), (1, 0), (0, 0.2), (1, 0)]
+
+
+@pytest.mark.parametrize("chance", [(0.0, 0.9), (0.9, 0.0), (0.5, 0.5)])
+def test_chance_decides_about_waits_and_never_about_whom_to_ask(chance: tuple[float, ...]) -> None:
+    steps = Stage(chance=chance).run(fault(ErrorKind.OVERLOADED))
+
+    assert [index for index, _ in steps] == [0, 1, 0, 1]
+
+
+def test_who_asked_for_the_shorter_wait_is_asked_again_first() -> None:
+    stage = Stage()
+    for index, wait_s in ((0, 9.0), (1, 1.0)):
+        step = stage.plan.next(stage.now)
+        assert step is not None
+        assert step.index == index
+        stage.plan.fail(index, fault(ErrorKind.RATE_LIMIT, wait_s), stage.now)
+
+    assert stage.plan.next(stage.now) == Step(1, 1.0)
+
+
+def test_a_call_makes_no_more_attempts_than_its_budget() -> None:
+    settings = RetrySettings(attempts=2, max_attempts=3, base_s=0.4)
+
+    assert [index for index, _ in Stage(settings=settings).run(fault(ErrorKind.OVERLOADED))] == [0, 1, 0]
+
+
+def test_no_attempt_begins_after_the_budgets_end() -> None:
+    stage = Stage(3, settings=RetrySettings(attempts=3, base_s=0.4, budget_s=5))
+    taken: list[int] = []
+    while (step := stage.plan.next(stage.now)) is not None:
+        taken.append(step.index)
+        stage.now += step.wait_s + 2
+        stage.plan.fail(step.index, fault(ErrorKind.OVERLOADED), stage.now)
+
+    assert taken == [0, 1, 2]
+
+
+def test_a_wait_beyond_the_budget_is_not_begun_and_a_shorter_one_is() -> None:
+    stage = Stage(settings=RetrySettings(budget_s=5))
+    for index, wait_s in ((0, 4.0), (1, 9.0)):
+        stage.plan.next(stage.now)
+        stage.plan.fail(index, fault(ErrorKind.RATE_LIMIT, wait_s), stage.now)
+
+    assert stage.plan.next(stage.now) == Step(0, 4.0)
+    stage.plan.fail(0, fault(ErrorKind.RATE_LIMIT, 4.0), stage.now + 4)
+    assert stage.plan.next(stage.now + 4) is None
+
+
+def test_an_answer_that_was_cut_late_may_still_be_gone_on_with() -> None:
+    stage = Stage(settings=RetrySettings(budget_s=5))
+    stage.plan.next(stage.now)
+    stage.plan.fail(0, fault(ErrorKind.CUT), stage.now + 60)
+    assert stage.plan.next(stage.now + 60) is None
+
+    stage.plan.renew_budget(stage.now + 60)
+
+    assert stage.plan.next(stage.now + 60) == Step(1, 0.0)
 
 
 def test_a_single_target_is_asked_again_after_a_jittered_back_off() -> None:
@@ -104,6 +170,21 @@ def test_a_primary_that_recovers_is_asked_first_again() -> None:
 
     assert step is not None
     assert step.index == 0
+
+
+def test_a_probe_under_way_sends_the_others_on() -> None:
+    stage = Stage()
+    for _ in range(3):
+        stage.candidates[0].breaker.fail(stage.now)
+    recovered_at = stage.now + BREAKER.open_s + 0.1
+    other = Stage()
+    other.candidates[0].breaker = stage.candidates[0].breaker
+
+    assert stage.plan.next(recovered_at) == Step(0, 0.0)
+    assert other.plan.next(recovered_at) == Step(1, 0.0)
+    stage.plan.release(0)
+
+    assert other.candidates[0].breaker.is_open(recovered_at) is False
 
 
 def test_a_callers_fault_does_not_open_the_breaker() -> None:

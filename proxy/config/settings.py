@@ -235,6 +235,10 @@ class Retry(Struct, frozen=True, forbid_unknown_fields=True):
 
     attempts: Annotated[int, Meta(ge=1, le=10)] = 2
     """Attempts for each target, the first included."""
+    max_attempts: Annotated[int, Meta(ge=1, le=100)] = 10
+    """Attempts of one call, at all of its targets together."""
+    budget_s: Seconds = 180.0
+    """No attempt begins later than this after the call did (after the cut, for one that goes on with an answer)."""
     base_s: Seconds = 0.3
     """The first pause; each further one doubles, with jitter."""
     max_s: Seconds = 5.0

@@ -9,11 +9,11 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.web_request import BaseRequest
 
 from proxy.auth import Authenticator
-from proxy.breaker import Breaker, Breakers
+from proxy.breaker import Breakers
 from proxy.config import Config
 from proxy.dialects import DIALECTS
 from proxy.dialects.base import Dialect
@@ -41,6 +41,8 @@ _DIALECT_OF_PREFIX = (
     ("/ollama", "ollama"),
 )
 """In which dialect a path that is no route is refused; any other path in OpenAI's."""
+
+_VERSIONS = (HttpVersion11, HttpVersion10)
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -102,19 +104,24 @@ class Gateway:
 
     async def handle_admin(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request of the admin listener."""
+        refusal = refuse_framing(request)
+        if refusal is not None:
+            return self.refuse(request, refusal)
         found = self.admin_dispatcher.find(request.method, request.rel_url.raw_path)
         if isinstance(found, frozenset):
             return self.refuse(request, self._no_route(request, found))
         handler, values = found
         return await handler(request, values)
 
-    def plan(self, snapshot: Snapshot, targets: tuple[ResolvedTarget, ...]) -> tuple[Plan, list[Breaker]]:
-        """The attempts of one call, and the breakers of its targets in their order."""
-        breakers = [snapshot.breakers.of((target.target.provider, target.target.model)) for target in targets]
+    def plan(self, snapshot: Snapshot, targets: tuple[ResolvedTarget, ...], record: CallRecord) -> Plan:
+        """The attempts of one call."""
+        breakers = snapshot.breakers
         candidates = [
-            Candidate(breaker, target.context_tokens) for breaker, target in zip(breakers, targets, strict=True)
+            Candidate(breakers.of((target.target.provider, target.target.model)), target.context_tokens)
+            for target in targets
         ]
-        return Plan(candidates, snapshot.retry, random.random), breakers
+        began_at, answered_at = record.started_at, record.answered_at
+        return Plan(candidates, snapshot.retry, random.random, began_at=began_at, answered_at=answered_at)
 
     async def wait_idle(self, timeout_s: float) -> bool:
         """Wait until no call is in progress; false when `timeout_s` passed first."""
@@ -158,7 +165,12 @@ class Gateway:
 
 
 def refuse_framing(request: BaseRequest) -> CallerError | None:
-    """What aiohttp's parser accepts and we do not: transfer codings other than chunked alone, and any on HTTP/1.0."""
+    """What aiohttp's parser accepts and we do not: other versions, transfer codings other than chunked alone, and any on
+    HTTP/1.0."""
+    if request._version not in _VERSIONS:
+        # aiohttp would answer in the version of the request, whatever that is; `request.version` keeps what it read first.
+        request._version = HttpVersion11
+        return CallerError(ErrorKind.INVALID_REQUEST, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     coding = request.headers.get("Transfer-Encoding")
     if coding is None:
         return None

@@ -14,10 +14,9 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from proxy.attempt import MAX_WHOLE_BYTES, Asking, Call, Opened, attempt
-from proxy.breaker import Breaker
 from proxy.config import OnCut, UsageMode
 from proxy.dialects.base import CountsTokens, Dialect, Operation, Route, StreamContext
-from proxy.failover import REQUEST_FAULTS
+from proxy.failover import REQUEST_FAULTS, Plan
 from proxy.hub.completion import Completion
 from proxy.hub.errors import ErrorKind, ProxyError, UpstreamError, UpstreamProtocolError
 from proxy.hub.estimate import estimate_input_tokens
@@ -86,7 +85,7 @@ class Generation(CallHandler):
     async def _ask(self, call: Call, targets: tuple[ResolvedTarget, ...], admission: Admission) -> web.StreamResponse:
         """Ask one target after the other until an answer has ended, or nobody is left to ask."""
         loop, session = self.gateway.loop, self.session
-        plan, breakers = self.gateway.plan(self.snapshot, targets)
+        plan = self.gateway.plan(self.snapshot, targets, self.record)
         fault: ProxyError | None = None
         broken: tuple[UpstreamError, Outcome | None] | None = None
         """The fault that broke an answer of which the caller has a part: the one that matters to it."""
@@ -98,22 +97,27 @@ class Generation(CallHandler):
                 plan.pass_over(step.index)
                 fault = fault or self.gateway.limiter.overload("provider_max_streams")
                 continue
-            breaker = breakers[step.index]
             try:
                 response = await self._attempt(call, targets[step.index])
             except UpstreamError as error:
                 self.record.faults.append((self.record.provider, error.kind))
-                plan.fail(step.index, error, loop.time())
+                now = loop.time()
+                plan.fail(step.index, error, now)
                 fault = error
+                if now - self.record.started_at >= targets[step.index].timeouts.total_s:
+                    self.record.outcome = Outcome.TOTAL_TIMEOUT
                 if session.is_begun:
                     broken = broken or (error, self.record.outcome)
+                    plan.renew_budget(now)
                     if not session.can_join:
                         break
+                if self.record.outcome is Outcome.TOTAL_TIMEOUT:
+                    break
             except BaseException:
-                breaker.release()
+                plan.release(step.index)
                 raise
             else:
-                self._judge(breaker)
+                self._judge(plan, step.index)
                 return response
         if broken is not None:
             session.give_up(broken[0])
@@ -161,15 +165,15 @@ class Generation(CallHandler):
         text = delivered.text.rstrip()
         return text if text and delivered.is_text_only else None
 
-    def _judge(self, breaker: Breaker) -> None:
+    def _judge(self, plan: Plan, index: int) -> None:
         """What the end of a stream that had begun says of its target."""
         match self.record.outcome:
             case Outcome.CUT | Outcome.IDLE_TIMEOUT | Outcome.PROTOCOL_ERROR | Outcome.ERROR_EVENT:
-                breaker.fail(self.gateway.loop.time())
+                plan.break_off(index, self.gateway.loop.time())
             case Outcome.COMPLETED:
-                breaker.succeed()
+                plan.succeed(index)
             case _:
-                breaker.release()
+                plan.release(index)
 
     # --- answers
 
