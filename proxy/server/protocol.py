@@ -69,14 +69,19 @@ class CallerProtocol(RequestHandler):
         """A caller that half-closes in the middle of an answer counts as gone: nobody else tells us that it left."""
         if self._request_in_progress and self.transport is not None:
             self.transport.abort()
+            # The connection's loss is told in the next turn; what comes from upstream in this one has nowhere to go.
+            self._tell_left()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_watching_head()
+        self._tell_left()
+        super().connection_lost(exc)
+
+    def _tell_left(self) -> None:
         watcher = self.watcher
         if watcher is not None:
             self.watcher = None
             watcher.caller_left()
-        super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -192,7 +192,10 @@ async def follow(relay: Relay, exchange: Exchange, request: BaseRequest) -> None
     if protocol.writing_paused:
         relay.caller_paused()
     try:
-        exchange.start(relay)
+        transport = request.transport
+        if transport is not None and not transport.is_closing():
+            exchange.start(relay)
+        # Else the caller is gone, of which the connection tells in the next turn.
         await relay.done
     except asyncio.CancelledError:
         relay.caller_left()

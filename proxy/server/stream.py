@@ -90,12 +90,15 @@ class StreamSink:
         return self._response.prepared
 
     def begin(self, data: bytes = b"") -> None:
-        """Send the response's headers, and `data` with them."""
+        """Send the response's headers, and `data` with them; nothing when the caller's connection is ending."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            return
         # Neither coroutine waits: prepare() is one for its hooks, of which a bare request has none, and write() for the
         # drain that it is told to leave out.
         writer = run_now(self._response.prepare(self._request))
         assert isinstance(writer, StreamWriter)
-        self._transport = self._request.transport
+        self._transport = transport
         self._is_chunked = self._request.version >= HttpVersion11
         if data:
             run_now(writer.write(data, drain=False))
@@ -105,8 +108,7 @@ class StreamSink:
     def write(self, data: bytes) -> None:
         transport = self._transport
         if transport is None:
-            if self._request.transport is not None:
-                self.begin(data)
+            self.begin(data)
             return
         if transport.is_closing():
             return

@@ -73,6 +73,16 @@ FRAMING = [
             ),
         ),
     ),
+    *(
+        _broken_head(
+            f"http_{version.replace('.', '_')}",
+            f"a request of HTTP/{version}, which is not spoken here",
+            lambda path, body, version=version: (
+                post(path, body.encode(), start=f"POST {path} HTTP/{version}".encode()),
+            ),
+        )
+        for version in ("0.9", "1.2", "2.0")
+    ),
     _broken_head("http_2", "the preface of HTTP/2", lambda path, body: (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",)),
     _broken_head(
         "tls",

@@ -4,6 +4,7 @@ Times are measured from the caller's `close()` to the FIN or RST that the upstre
 """
 
 import asyncio
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -107,6 +108,37 @@ async def _read_end(connected: socket.socket) -> float:
     except ConnectionResetError:
         pass
     return time.monotonic()
+
+
+@pytest.mark.parametrize("stage", ["waiting for headers", "before the first event"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_an_answer_that_comes_in_the_turn_of_the_leaving_goes_nowhere(
+    stage: str, dialect: str, upstream: ReplayServer, proxy: ProxyProcess
+) -> None:
+    """Found by fuzzing: the answer was written to the connection that was about to be told lost."""
+    upstream.respond_with(STAGES[stage])
+    call = RawCall(proxy.port)
+    await call.send(request_bytes(dialect, "chat"))
+    exchange = await upstream.exchange()
+    await _reach(stage, call, exchange)
+    files_before = proxy.open_files()
+
+    # Stopped, the process finds both when it goes on, in the order in which they came.
+    proxy.process.send_signal(signal.SIGSTOP)
+    call.half_close()
+    exchange.release()
+    await exchange.until_sent(len(STAGES[stage].body))
+    proxy.process.send_signal(signal.SIGCONT)
+    await call.read_to_end()
+    call.leave()
+    await _until_files(proxy, files_before - 1)
+    proxy.process.terminate()
+    await proxy.process.wait()
+
+    log = proxy.log.read_text()
+    assert '"outcome":"caller_left_before_first"' in log
+    assert '"exception"' not in log
+    assert "Fatal error" not in log
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

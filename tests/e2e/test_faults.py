@@ -224,9 +224,10 @@ async def _answer(call: RawCall, row: CallerRow) -> bytes:
 
 
 def _final_status(answer: bytes) -> int:
+    """0: there is none in a version of HTTP that we speak."""
     while answer.startswith(b"HTTP/1.1 100 "):
         answer = answer.partition(b"\r\n\r\n")[2]
-    return int(answer.split(b" ", 2)[1]) if answer else 0
+    return int(answer.split(b" ", 2)[1]) if answer.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) else 0
 
 
 def _part(wire: Wire) -> Steps:
