@@ -101,7 +101,7 @@ def _ends(kind: str, data: str) -> bool:
             raise AssertionError(f"no rule for {kind}")
 
 
-def _boundaries(kind: str | None, body: bytes) -> set[int]:
+def boundaries(kind: str | None, body: bytes) -> set[int]:
     """Where the frames of a stream end."""
     if kind in BINARY:
         return set(aws_frames.ends(body))
@@ -116,7 +116,7 @@ MOST_CUT_BYTES = 1_500_000
 def cuts(recording: Recording, most: int | None = None) -> list[int]:
     """Where to cut: at every event boundary and at 50 random bytes; evenly chosen among them where that is too much."""
     body = recording.response
-    boundaries = _boundaries(recording.kind, body) - {len(body)}
+    boundaries = boundaries(recording.kind, body) - {len(body)}
     chance = random.Random(recording.name)
     places = sorted(boundaries | {chance.randrange(len(body)) for _ in range(50)})
     if most is None:
