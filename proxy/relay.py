@@ -21,7 +21,7 @@ import msgspec
 from proxy.hub.errors import ErrorKind, UpstreamError
 from proxy.hub.events import StreamError
 from proxy.hub.transcode import Transcoder
-from proxy.record import OUTCOME_OF_STREAM_ERROR, CallRecord, Outcome
+from proxy.record import OUTCOME_OF_STREAM_ERROR, CallRecord, Outcome, Phase, Progress
 
 
 class Deadlines(msgspec.Struct, frozen=True):
@@ -47,6 +47,10 @@ class Source(Protocol):
 
     def abort(self) -> None:
         """Close the socket now; it never returns to the pool."""
+        ...
+
+    def unread_bytes(self) -> int:
+        """Bytes that have come and were not read yet, the kernel's included where it tells."""
         ...
 
     def finish_in_background(self) -> None:
@@ -142,6 +146,8 @@ class Relay:
         """How the call is ended while it does not stream."""
         record.kill = self.kill
         record.end_drained = self.drain
+        record.phase = Phase.ANSWERING
+        record.streaming = self
 
     # --- the upstream's side
 
@@ -279,6 +285,21 @@ class Relay:
         """End the stream in its dialect because the proxy is stopping."""
         self._fail(ErrorKind.DRAINED, "The proxy is shutting down; try again.", Outcome.DRAINED)
 
+    def progress(self) -> Progress:
+        """What the stream does now, computed for whoever looks."""
+        now, summary = self._loop.time(), self._summary
+        return Progress(
+            has_content=self._content_seen > 0,
+            is_paused=self._blocked_at is not None,
+            is_ended=self._ended_at is not None,
+            gap_s=now - self._last_content_at,
+            blocked_s=0.0 if self._blocked_at is None else now - self._blocked_at,
+            events=summary.events,
+            content_events=summary.content_events,
+            waiting_bytes=self._sink.waiting_bytes(),
+            unread_bytes=self._source.unread_bytes(),
+        )
+
     # --- deadlines
 
     def _next_due(self) -> float:
@@ -359,6 +380,10 @@ class Relay:
     def _fail(self, kind: ErrorKind, message: str, outcome: Outcome) -> None:
         if self._is_over:
             return
+        if self._ended_at is not None:
+            # The caller has its ending; nothing that happens now is its stream's.
+            self._end(self._ended_as)
+            return
         self._record.error = kind
         out = self._transcoder.fail(StreamError(kind, message))
         if not self._keeps_quiet():
@@ -418,6 +443,9 @@ class Relay:
     def _fill_record(self, outcome: Outcome) -> None:
         record, summary = self._record, self._summary
         record.kill, record.end_drained = self._outer
+        record.streaming = None
+        if self.failure is None:
+            record.phase = Phase.ENDING
         record.outcome = outcome
         record.usage = summary.usage
         record.end = summary.end

@@ -11,7 +11,10 @@ plain TCP transports: one buffer serves every connection of a loop, and a read a
 """
 
 import asyncio
+import fcntl
 import ssl
+import struct
+import termios
 from enum import Enum
 from typing import Protocol, cast
 
@@ -216,6 +219,17 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_paused and self._transport is not None:
             self._is_paused = False
             self._transport.resume_reading()
+
+    def unread_bytes(self) -> int:
+        """What the kernel has received and nobody has read (FIONREAD); 0 where it does not tell."""
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        if sock is None:
+            return 0
+        try:
+            answer = fcntl.ioctl(sock.fileno(), termios.FIONREAD, struct.pack("i", 0))
+        except OSError:
+            return 0
+        return int(struct.unpack("i", answer)[0])
 
     def drain(self, timeout_s: float) -> None:
         """Let the message end unseen, for `timeout_s` at most."""

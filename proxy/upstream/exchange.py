@@ -50,6 +50,8 @@ class Control(Protocol):
 
     def drain(self, timeout_s: float) -> None: ...
 
+    def unread_bytes(self) -> int: ...
+
 
 class ConnectTimings(msgspec.Struct, frozen=True):
     """How long a new connection took, in seconds. `tcp_s` includes the proxy's tunnel; `tls_s` is 0 without TLS."""
@@ -162,6 +164,11 @@ class Exchange:
         self._is_paused = False
         if self._control is not None and self._is_started:
             self._control.resume()
+
+    def unread_bytes(self) -> int:
+        """Bytes that have come and were not pushed yet, as they travel: what the kernel holds, where it tells."""
+        held = sum(map(len, self._held))
+        return held if self._control is None else held + self._control.unread_bytes()
 
     def abort(self) -> None:
         """Close the socket at once; the receiver is not called any more. Does nothing after the end."""

@@ -6,7 +6,7 @@ request was on its way: when it breaks before a byte of the answer, the request 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from proxy.hub.errors import UpstreamError
 from proxy.upstream.connect import Connector
@@ -77,8 +77,11 @@ class UpstreamPool:
         *,
         connect_timeout_s: float,
         headers_timeout_s: float,
+        on_connecting: Callable[[bool], None] | None = None,
     ) -> Exchange:
         """Send a request and wait for the head of its answer.
+
+        `on_connecting` is told when a new connection is being made (`True`) and when it is there.
 
         `path` follows the endpoint's `base_path` and may have a query. Cancelling closes the socket at once. Raises
         CallerError for what cannot be sent, UpstreamError for everything that the network and the peer do.
@@ -94,7 +97,11 @@ class UpstreamPool:
                 if connection.has_answered or error.code not in STALE_CODES:
                     raise
             self.stale_total += 1
+        if on_connecting is not None:
+            on_connecting(True)
         connection = await self._connect(endpoint, connect_timeout_s)
+        if on_connecting is not None:
+            on_connecting(False)
         return await self._ask(connection, request, method, headers_timeout_s)
 
     async def close(self) -> None:
