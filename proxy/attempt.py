@@ -17,7 +17,7 @@ from proxy.hub.errors import ErrorKind, UpstreamError
 from proxy.hub.request import ChatRequest, Message, Role, TextPart
 from proxy.hub.whole import WholeDecoder
 from proxy.providers.base import NativeCall, Target, UpstreamRequest, for_request
-from proxy.record import CallRecord
+from proxy.record import CallRecord, Phase
 from proxy.routing import ResolvedTarget
 from proxy.upstream import Exchange, UpstreamPool
 
@@ -154,7 +154,9 @@ async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record
         request.body,
         connect_timeout_s=timeouts.connect_s,
         headers_timeout_s=max(left_s if answers_whole else min(timeouts.headers_s, left_s), 0.0),
+        on_connecting=record.note_connecting,
     )
+    record.phase = Phase.ANSWERING
     record.upstream_status = exchange.status
     record.connect_s = exchange.connect_s
     record.headers_s = exchange.headers_s

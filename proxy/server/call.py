@@ -17,7 +17,7 @@ from proxy.hub.errors import ErrorKind, ProxyError, UpstreamError
 from proxy.limits import Admission, Wanted
 from proxy.limits_redis import Refused
 from proxy.logs import log_access
-from proxy.record import CallRecord, Outcome
+from proxy.record import CallRecord, Outcome, Phase
 from proxy.server.answers import SERVER_NAME, error_answer, passed_headers
 from proxy.server.gateway import Gateway, lower_headers
 
@@ -118,6 +118,7 @@ class CallHandler:
         limiter, limits = self.gateway.limiter, self.snapshot.config.limits
         wanted = Wanted(caller, limits.max_streams, providers, self.snapshot.provider_limits)
         counted_at = limiter.count_rate(caller)
+        self.record.phase = Phase.QUEUED
         admission = self.admission = limiter.enter(wanted) or await limiter.wait(
             wanted, queue_size=limits.queue_size, queue_wait_s=limits.queue_wait_s
         )
@@ -130,8 +131,11 @@ class CallHandler:
         return admission
 
     def _stop(self, task: asyncio.Task[object], kind: ErrorKind) -> None:
-        """End a call that does not stream at the moment: it connects, waits for headers, or between two attempts."""
-        if self._stopped is None:
+        """End a call that does not stream at the moment: it connects, waits for headers, or between two attempts.
+
+        One that has its outcome is left alone: the caller takes its last bytes, and more would garble them.
+        """
+        if self._stopped is None and self.record.phase is not Phase.ENDING:
             self._stopped = kind
             task.cancel()
 

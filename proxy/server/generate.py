@@ -22,11 +22,11 @@ from proxy.hub.errors import ErrorKind, ProxyError, UpstreamError, UpstreamProto
 from proxy.hub.estimate import estimate_input_tokens
 from proxy.hub.transcode import Collect
 from proxy.limits import Admission
-from proxy.record import Outcome
+from proxy.record import Outcome, Phase
 from proxy.routing import ResolvedTarget
 from proxy.server.answers import SERVER_NAME, json_answer
 from proxy.server.body import read_body
-from proxy.server.call import CallHandler
+from proxy.server.call import STOPPED_OUTCOME, CallHandler
 from proxy.server.gateway import Gateway
 from proxy.server.session import Session, failure, follow
 from proxy.server.stream import NoSink
@@ -74,6 +74,7 @@ class Generation(CallHandler):
         envelope = self.dialect.envelope(body, self.params)
         resolved = snapshot.router.resolve(envelope.model or snapshot.config.default_model, caller)
         record.alias = resolved.alias
+        record.asked_model = envelope.model or ""
         targets = resolved.targets_for(self.dialect.name)
         record.is_stream = envelope.stream
         admission = await self.admit(caller, resolved.providers)
@@ -92,6 +93,7 @@ class Generation(CallHandler):
         while (step := plan.next(loop.time())) is not None:
             if step.wait_s:
                 admission.leave_provider()
+                self.record.phase = Phase.BACKING_OFF
                 await asyncio.sleep(step.wait_s)
             if not admission.move_to(targets[step.index].target.provider):
                 plan.pass_over(step.index)
@@ -103,6 +105,9 @@ class Generation(CallHandler):
                 self.record.faults.append((self.record.provider, error.kind))
                 now = loop.time()
                 plan.fail(step.index, error, now)
+                if error.kind in STOPPED_OUTCOME:
+                    # The operator ended the call, not one attempt of it.
+                    raise
                 fault = error
                 if now - self.record.started_at >= targets[step.index].timeouts.total_s:
                     self.record.outcome = Outcome.TOTAL_TIMEOUT
@@ -194,6 +199,7 @@ class Generation(CallHandler):
         )
 
     async def _finish_stream(self) -> web.StreamResponse:
+        self.record.phase = Phase.ENDING
         await self.session.finish(self.snapshot.config.timeouts.caller_stall_s)
         assert self.session.response is not None
         return self.session.response
@@ -233,7 +239,7 @@ class Generation(CallHandler):
         relay = self.session.relay(collect, opened, NoSink(), is_exact=False)
         await follow(relay, opened.exchange, self.request)
         if collect.summary.end is None:
-            raise failure(relay)
+            raise failure(relay, collect.summary.error)
         return collect.completion()
 
     def _estimate(self, call: Call) -> web.StreamResponse:

@@ -14,7 +14,7 @@ from proxy.credentials import upstream_headers
 from proxy.dialects import DIALECTS
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.hub.raw import Raw
-from proxy.record import Outcome
+from proxy.record import Outcome, Phase
 from proxy.relay import Deadlines, Relay
 from proxy.routing import ResolvedTarget
 from proxy.server.answers import SERVER_NAME
@@ -56,6 +56,7 @@ class PassThrough(CallHandler):
         record.alias, record.provider, record.attempts = f"{provider}/*", provider, 1
         body = await read_body(self.request, max_bytes=limits.max_body_bytes, timeout_s=limits.body_timeout_s)
         await self.admit(caller, (provider,))
+        record.phase = Phase.ASKING
         exchange = await self._send(target, upstream_path(self.request), body)
         record.upstream_status = exchange.status
         record.connect_s, record.headers_s = exchange.connect_s, exchange.headers_s
@@ -77,12 +78,18 @@ class PassThrough(CallHandler):
             body,
             connect_timeout_s=target.timeouts.connect_s,
             headers_timeout_s=target.timeouts.total_s,
+            on_connecting=self.record.note_connecting,
         )
 
     async def _relay(self, exchange: Exchange, target: ResolvedTarget) -> web.StreamResponse:
         record, timeouts = self.record, target.timeouts
         headers = {name: value for name, value in exchange.headers.items() if name not in KEPT_FROM_CALLER}
-        headers |= {"x-request-id": record.request_id, "x-proxy-provider": record.provider, "Server": SERVER_NAME}
+        headers |= {
+            "x-request-id": record.request_id,
+            "x-proxy-provider": record.provider,
+            "x-proxy-stream": self.stream_id,
+            "Server": SERVER_NAME,
+        }
         response = CallerStream(
             content_type=exchange.headers.get("content-type", "application/octet-stream"),
             headers=headers,

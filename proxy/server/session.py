@@ -204,7 +204,7 @@ async def follow(relay: Relay, exchange: Exchange, request: BaseRequest) -> None
         protocol.watcher = None
 
 
-def failure(relay: Relay) -> UpstreamError:
-    """The fault of a stream of which the caller knows nothing yet."""
-    error = relay.failure or StreamError(ErrorKind.CUT, "The provider's answer was empty.")
+def failure(relay: Relay, seen: StreamError | None = None) -> UpstreamError:
+    """The fault of a stream of which the caller knows nothing yet; `seen`: what its transcoder says of it."""
+    error = relay.failure or seen or StreamError(ErrorKind.CUT, "The provider's answer was empty.")
     return UpstreamError(error.kind, error.message, code=error.code)
