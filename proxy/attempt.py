@@ -138,10 +138,7 @@ async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record
     request = build_request(call, target, asking)
     is_native = call.is_native(target) and asking.prefill is None
     headers = upstream_headers(target, request.headers, call.params.headers, call.params.query, is_native=is_native)
-    signer = target.credential.signer
-    if signer is not None:
-        url = f"{target.endpoint.scheme}://{target.endpoint.host_header}{target.endpoint.base_path}{request.path}"
-        headers.update(await signer.authorize(request.method, url, headers, request.body))
+    headers |= await signed_headers(target, request.method, request.path, headers, request.body)
     timeouts = target.timeouts
     left_s = timeouts.total_s - (asyncio.get_running_loop().time() - record.started_at)
     # A whole answer has its headers only when it is complete: then the total deadline is the one that means something.
@@ -165,6 +162,20 @@ async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record
         answering = target.target if is_native else for_request(target.target, call.chat)
         return Opened(exchange, target, request, is_native, answering)
     raise await _read_refusal(exchange, target, is_native=is_native)
+
+
+async def signed_headers(
+    target: ResolvedTarget, method: str, path: str, headers: Mapping[str, str], body: bytes
+) -> Mapping[str, str]:
+    """What proves this very request, for a target whose credential is more than a key. Raises UpstreamError.
+
+    `path` follows the endpoint's `base_path`, as it goes over the wire.
+    """
+    signer, endpoint = target.credential.signer, target.endpoint
+    if signer is None:
+        return {}
+    url = f"{endpoint.scheme}://{endpoint.host_header}{endpoint.base_path}{path}"
+    return await signer.authorize(method, url, headers, body)
 
 
 async def _read_refusal(exchange: Exchange, target: ResolvedTarget, *, is_native: bool) -> UpstreamError:

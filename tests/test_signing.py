@@ -1,19 +1,24 @@
 """Credentials that are more than a key: renewed ahead of time, off the event loop, and right on the wire."""
 
 import asyncio
+import contextlib
 import datetime
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 import yaml
+import yarl
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from proxy import signing
 from proxy.config import Provider
@@ -97,6 +102,92 @@ async def test_a_signed_call_through_the_whole_proxy(tmp_path: Path, monkeypatch
         assert exchange.target == "/model/us.amazon.nova-2-lite-v1%3A0/converse-stream"
         assert exchange.headers["x-amz-security-token"] == "session"
         assert exchange.headers["authorization"] == expected_authorization(exchange, upstream.base_url, "eu-central-1")
+
+
+@contextlib.asynccontextmanager
+async def proxied(kind: str, base_url: str, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of a proxy whose provider `cloud` has no key."""
+    cloud = entry("cloud", kind, base_url)
+    del cloud["api_key"]
+    file = tmp_path / "proxy.yaml"
+    file.write_text(yaml.safe_dump(settings([cloud])))
+    running = await start(load(Sources(file, environ={})).config)
+    try:
+        yield running.url
+    finally:
+        await running.stop()
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/model/us.amazon.titan-embed-text-v2%3A0/invoke", b'{"inputText":"Gr\xc3\xbc\xc3\x9fe"}'),
+        ("GET", "/async-invoke?statusEquals=Completed&maxResults=10&nameContains=a%2Fb", b""),
+        ("DELETE", "/any%20thing", b""),
+    ],
+)
+async def test_raw_requests_are_signed_too(
+    method: str, path: str, body: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    async with (
+        ReplayServer(Answer(200, (("content-type", "application/json"),), b"{}")) as upstream,
+        proxied("bedrock", upstream.base_url, tmp_path) as url,
+        aiohttp.ClientSession() as session,
+    ):
+        address = yarl.URL(f"{url}/passthrough/cloud{path}", encoded=True)
+        headers = {"authorization": "AWS4-HMAC-SHA256 the caller's", "x-amz-date": "19990101T000000Z"}
+        headers["content-type"] = "application/json"
+        async with session.request(method, address, data=body, headers=headers) as response:
+            assert (response.status, await response.read()) == (200, b"{}")
+
+        exchange = upstream.exchanges[0]
+        assert (exchange.method, exchange.target, exchange.body) == (method, path, body)
+        assert exchange.headers["authorization"] == expected_authorization(exchange, upstream.base_url, "eu-central-1")
+
+
+@pytest.mark.usefixtures("aws")
+async def test_a_raw_request_without_credentials_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    async with (
+        ReplayServer(Answer(200, (), b"{}")) as upstream,
+        proxied("bedrock", upstream.base_url, tmp_path) as url,
+        aiohttp.ClientSession() as session,
+        session.get(f"{url}/passthrough/cloud/x") as response,
+    ):
+        assert response.status == 401
+        assert "no usable AWS credentials" in await response.text()
+        assert upstream.exchanges == []
+
+
+async def test_raw_requests_to_google_bear_an_access_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token comes from an OAuth server of our own, by google-auth's way for a service account."""
+    token = b'{"access_token":"ya29.of-the-service","expires_in":3600,"token_type":"Bearer"}'
+    json_type = (("content-type", "application/json"),)
+    async with ReplayServer(Answer(200, json_type, token)) as oauth, ReplayServer(Answer(200, json_type, b"{}")) as up:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(service_account(tmp_path, oauth.base_url)))
+        async with proxied("vertex", up.base_url, tmp_path) as url, aiohttp.ClientSession() as session:
+            for _ in range(2):
+                headers = {"authorization": "Bearer callers-own"}
+                async with session.post(f"{url}/passthrough/cloud/v1/x:predict", data=b"{}", headers=headers) as found:
+                    assert found.status == 200
+
+        assert [exchange.headers["authorization"] for exchange in up.exchanges] == ["Bearer ya29.of-the-service"] * 2
+        assert b"grant-type%3Ajwt-bearer" in oauth.exchanges[0].body
+        assert len(oauth.exchanges) == 1
+
+
+def service_account(folder: Path, token_url: str) -> Path:
+    """A key file as Google's console makes it."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file = folder / "account.json"
+    account = {"type": "service_account", "client_email": "a@b.example", "private_key": pem.decode()}
+    file.write_bytes(msgspec.json.encode({**account, "project_id": "p", "token_uri": f"{token_url}/token"}))
+    return file
 
 
 @pytest.mark.usefixtures("aws")

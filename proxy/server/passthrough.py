@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
+from proxy.attempt import signed_headers
 from proxy.credentials import upstream_headers
 from proxy.dialects import DIALECTS
 from proxy.hub.errors import CallerError, ErrorKind
@@ -70,6 +71,7 @@ class PassThrough(CallHandler):
         params = self.params
         own = {name: value for name, value in params.headers.items() if not name.startswith(KEPT_FROM_UPSTREAM)}
         headers = upstream_headers(target, own, params.headers, params.query, is_native=True)
+        headers |= await signed_headers(target, self.request.method, path, headers, body)
         return await self.gateway.pool.send(
             target.endpoint,
             self.request.method,
