@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from operator import attrgetter
 from pathlib import Path
 
@@ -31,7 +31,9 @@ FIXED_KEYS = ("listen", "workers", "reuse_port", "admin", "limits.store")
 class Reloader:
     """Owns the reloading of one process. `apply` puts a good configuration to work; it may raise ConfigError."""
 
-    def __init__(self, sources: Sources, loaded: Loaded, metrics: Metrics, apply: Callable[[Loaded], None]) -> None:
+    def __init__(
+        self, sources: Sources, loaded: Loaded, metrics: Metrics, apply: Callable[[Loaded], Awaitable[None]]
+    ) -> None:
         self._sources = sources
         self._loaded = loaded
         self._metrics = metrics
@@ -57,7 +59,7 @@ class Reloader:
             try:
                 # Reading files and checking may take longer than streams should wait.
                 loaded = await loop.run_in_executor(None, load, self._sources)
-                self._take(loaded)
+                await self._take(loaded)
             except ConfigError as fault:
                 self._metrics.reload_ok.set(0)
                 _LOG.error("configuration refused, the old one stays", extra={"problems": fault.problems})
@@ -72,10 +74,10 @@ class Reloader:
         self._wake.clear()
         return True
 
-    def _take(self, loaded: Loaded) -> None:
+    async def _take(self, loaded: Loaded) -> None:
         if loaded.digest != self._loaded.digest:
             fixed = changed_fixed_keys(self._loaded.config, loaded.config)
-            self._apply(loaded)
+            await self._apply(loaded)
             self._loaded = loaded
             self._stamp = stamp_of(loaded.files)
             _LOG.info("configuration reloaded", extra={"digest": loaded.digest})

@@ -61,7 +61,7 @@ class Reloading:
         self.reloader = Reloader(sources, load(sources), self.metrics, self._apply)
         self._task = asyncio.get_running_loop().create_task(self.reloader.run())
 
-    def _apply(self, loaded: Loaded) -> None:
+    async def _apply(self, loaded: Loaded) -> None:
         if self.refuses:
             raise ConfigError(["cannot be put to work"])
         self.applied.put_nowait(loaded)

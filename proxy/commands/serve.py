@@ -81,8 +81,8 @@ class Watch:
     """Reloads the configuration of a running proxy."""
 
     def __init__(self, running: Running, options: Options, output: LogOutput) -> None:
-        def apply(loaded: Loaded) -> None:
-            running.replace(loaded.config)
+        async def apply(loaded: Loaded) -> None:
+            await running.replace(loaded.config)
             output.configure(loaded.config.log, loaded.secrets)
 
         self.reloader = Reloader(options.sources, options.loaded, running.gateway.metrics, apply)

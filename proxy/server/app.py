@@ -143,9 +143,10 @@ class Running:
         )
         self._servers.append((server, listener))
 
-    def replace(self, config: Config) -> None:
+    async def replace(self, config: Config) -> None:
         """Serve new calls by `config`. Raises ConfigError, and then nothing has changed."""
         gateway = self.gateway
+        await self.demo.prepare(config)
         snapshot = build_snapshot(self.demo.fill(config), gateway.metrics, gateway.snapshot)
         prepare_tls(gateway.pool, snapshot.router)
         gateway.snapshot = snapshot
@@ -220,7 +221,9 @@ async def start(config: Config, *, is_worker: bool = False) -> Running:
     `is_worker`: others share the port, and the admin listener is not this process's.
     """
     async with contextlib.AsyncExitStack() as resources:
-        demo = await Embedded.start(config, resources)
+        demo = Embedded()
+        resources.push_async_callback(demo.stop)
+        await demo.prepare(config)
         metrics = Metrics()
         pool = UpstreamPool()
         resources.push_async_callback(pool.close)

@@ -1,6 +1,4 @@
-"""The built-in simulated model: a real HTTP server on loopback, in the proxy's own process."""
-
-import contextlib
+"""The built-in simulated model: a real HTTP server on loopback, in the proxy's own process, once somebody needs it."""
 
 import msgspec
 
@@ -12,19 +10,25 @@ from proxy.presets import DEMO
 class Embedded:
     """The simulated model's server, and where it listens."""
 
-    def __init__(self, base_url: str | None) -> None:
-        self.base_url = base_url
-        """`None`: the configuration named no demo provider when the process started."""
+    def __init__(self) -> None:
+        self.base_url: str | None = None
+        """`None`: no configuration so far has named a demo provider."""
+        self._server: DemoServer | None = None
 
-    @classmethod
-    async def start(cls, config: Config, resources: contextlib.AsyncExitStack) -> "Embedded":
-        """Listen on a free port if `config` needs it; `resources` stops it."""
-        if not any(_is_embedded(provider) for provider in config.providers):
-            return cls(None)
-        demo = DemoServer()
-        base_url = await demo.start("127.0.0.1", 0)
-        resources.push_async_callback(demo.stop)
-        return cls(base_url)
+    async def prepare(self, config: Config) -> None:
+        """Listen on a free port if `config` needs it, and nobody before did.
+
+        A later configuration without it changes nothing: streams may still come from there.
+        """
+        if self.base_url is not None or not any(_is_embedded(provider) for provider in config.providers):
+            return
+        self._server = DemoServer()
+        self.base_url = await self._server.start("127.0.0.1", 0)
+
+    async def stop(self) -> None:
+        """Listen no longer, if it did."""
+        if self._server is not None:
+            await self._server.stop()
 
     def fill(self, config: Config) -> Config:
         """`config` with the address of its `demo` providers that have none of their own."""

@@ -221,6 +221,32 @@ async def test_a_bad_file_changes_nothing_and_is_said_where_it_is_wrong(upstream
         assert f"{gauge} 1.0" in await text(f"{proxy.url}/metrics")
 
 
+async def test_a_reload_that_first_names_the_simulated_model_starts_it(upstream: ReplayServer, tmp_path: Path) -> None:
+    first = config(upstream)
+    demo = {"name": "demo", "targets": [{"provider": "demo"}]}
+    named = {**first, "providers": [*first["providers"], {"name": "demo"}], "models": [*first["models"], demo]}
+    async with proxy_process(first, tmp_path) as proxy:
+        calls = [await held_stream(proxy) for _ in range(20)]
+
+        for wanted, count in ((named, 1), (first, 2), (named, 3)):
+            (tmp_path / "proxy.yaml").write_text(yaml.safe_dump(wanted))
+            proxy.process.send_signal(signal.SIGHUP)
+            await until_logged(proxy, '"configuration reloaded"', count)
+        asked = RawCall(proxy.port)
+        await asked.send(request_bytes("openai_chat", "demo"))
+        answered = await asked.read_until(b"[DONE]")
+        await release(upstream, 20)
+        received = [await call.read_until(b"[DONE]") for call in calls]
+
+        for call in (*calls, asked):
+            call.leave()
+    assert answered.startswith(b"HTTP/1.1 200")
+    assert b"[DONE]" in answered
+    assert all(b"[DONE]" in one for one in received)
+    assert "refused" not in proxy.log.read_text()
+    assert outcomes(proxy) == ["completed"] * 21
+
+
 async def test_a_stream_outlives_the_provider_that_a_reload_removes(upstream: ReplayServer, tmp_path: Path) -> None:
     async with proxy_process(config(upstream), tmp_path) as proxy:
         call = await held_stream(proxy)
