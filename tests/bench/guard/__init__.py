@@ -1,0 +1,1 @@
+"""Fails when an event costs notably more than it did: see `__main__`."""
