@@ -21,6 +21,7 @@ from proxy.failover import Candidate, Plan, RetrySettings
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.limits import Limiter
 from proxy.limits_redis import SharedLimits
+from proxy.live import LiveCalls, LiveSource
 from proxy.metrics import CallMetrics, Metrics
 from proxy.record import CallRecord
 from proxy.routing import ResolvedTarget, Router
@@ -77,6 +78,10 @@ class Gateway:
         """Answers an admin path (with an `Accept`) for all workers; `None`: this process is the only one."""
         self.loop = asyncio.get_running_loop()
         self.limiter = Limiter(self.loop, shared_limits)
+        self.calls = LiveCalls(self.live, self.loop.time, lambda: self.is_draining)
+        """The calls of this process, for whoever wants to look at them."""
+        self.all_calls: LiveSource = self.calls
+        """Those of all workers."""
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request. The host part of an absolute URI is ignored: the path alone decides."""

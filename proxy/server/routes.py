@@ -7,6 +7,7 @@ from aiohttp.web_request import BaseRequest
 
 from proxy.dialects import DIALECTS
 from proxy.dialects.base import Dialect, Route
+from proxy.hub.errors import CallerError
 from proxy.playground import answer_playground
 from proxy.server.admin import ADMIN_PATHS, answer_admin, refuse_remote
 from proxy.server.dispatch import Dispatcher, Handler
@@ -14,6 +15,7 @@ from proxy.server.gateway import Gateway
 from proxy.server.generate import generate
 from proxy.server.models import answer_models
 from proxy.server.passthrough import pass_through
+from proxy.server.streams import add_stream_routes, refuse_forwarded
 
 MODEL_LIST_PATHS = (
     "/v1/models",
@@ -88,3 +90,11 @@ def _add_admin(gateway: Gateway, *, has_admin_listener: bool) -> None:
             gateway.admin_dispatcher.add("GET", path, handle)
         else:
             gateway.dispatcher.add("GET", path, handle_local)
+    if has_admin_listener:
+        add_stream_routes(gateway.admin_dispatcher, lambda: gateway.all_calls)
+    else:
+        add_stream_routes(gateway.dispatcher, lambda: gateway.all_calls, _refuse_remote_or_forwarded)
+
+
+def _refuse_remote_or_forwarded(request: BaseRequest) -> CallerError | None:
+    return refuse_remote(request) or refuse_forwarded(request)
