@@ -29,6 +29,7 @@ class AgUiDialect:
     routes = (Route("POST", "/ag-ui"),)
     content_type = "text/event-stream"
     stream_headers: Mapping[str, str] = {}
+    takes_comments: bool = True
     request_id_header = "x-request-id"
 
     def __init__(self, read_chat: ReadChatRequest) -> None:

@@ -130,6 +130,14 @@ class BreaksOnError(Protocol):
 
 
 @runtime_checkable
+class TakesComments(Protocol):
+    """A dialect whose readers skip the comments of server-sent events: what is no part of its answers fits in there."""
+
+    @property
+    def takes_comments(self) -> bool: ...
+
+
+@runtime_checkable
 class CountsTokens(Protocol):
     """A dialect with a route of `Operation.COUNT_TOKENS`."""
 

@@ -41,6 +41,7 @@ class CanonicalDialect:
     routes = (Route("POST", "/chat"), Route("GET", "/chat"))
     content_type = "text/event-stream"
     stream_headers: Mapping[str, str] = {}
+    takes_comments: bool = True
     request_id_header = "x-request-id"
 
     def __init__(self, read_chat: ReadChatRequest) -> None:

@@ -26,6 +26,7 @@ class UiMessageStreamDialect:
     routes = (Route("POST", "/ui/chat"), Route("GET", "/ui/chat/{id}/stream", Operation.RESUME))
     content_type = "text/event-stream"
     stream_headers: Mapping[str, str] = {"x-vercel-ai-ui-message-stream": "v1"}
+    takes_comments: bool = True
     request_id_header = "x-request-id"
 
     def __init__(self, read_chat: ReadChatRequest) -> None:

@@ -65,7 +65,6 @@ class Delivered:
         self.start: MessageStart | None = None
         self.usage: Usage | None = None
         """Of all answers so far, added up."""
-        self.joins = 0
         self._left_bytes = max_bytes
 
     @property

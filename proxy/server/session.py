@@ -15,7 +15,7 @@ from aiohttp import HttpVersion11
 from aiohttp.web_request import BaseRequest
 
 from proxy.attempt import Call, Opened
-from proxy.dialects.base import BreaksOnError, Dialect, StreamContext
+from proxy.dialects.base import BreaksOnError, Dialect, StreamContext, TakesComments
 from proxy.hub.codec import AdoptsStream, StreamDecoder, StreamEncoder
 from proxy.hub.continuation import Delivered, JoinedDecoder, Prefill, Restart
 from proxy.hub.errors import ErrorKind, UpstreamError
@@ -168,9 +168,16 @@ class Session:
         delivered = self.delivered
         joint = Prefill(delivered) if is_prefilled else Restart(delivered)
         encoder = self._encoder_in_place(context)
-        delivered.joins += 1
-        self._record.joins += 1
+        if delivered.has_content:
+            self._note_join()
         return Convert(JoinedDecoder(decoder, joint), encoder, delivered)
+
+    def _note_join(self) -> None:
+        """Count a join, and say the count where the dialect has a place for it: the headers are out."""
+        record = self._record
+        record.joins += 1
+        if self._sink is not None and isinstance(self._dialect, TakesComments):
+            self._sink.write(b": x-proxy-joins %d %b\n\n" % (record.joins, record.provider.encode()))
 
     def _encoder_in_place(self, context: StreamContext) -> StreamEncoder:
         """The encoder that wrote the stream so far; after a byte-exact relay a fresh one, brought to the same state."""

@@ -1,5 +1,6 @@
 """A proxy with a first and a second target for every model `pair-*`, and a caller of the canonical dialect."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -29,6 +30,8 @@ class Heard:
     events: list[dict[str, Any]] = field(default_factory=list)
     """Every event but text."""
     is_done: bool = False
+    comments: bytes = b""
+    """Lines that no reader of server-sent events is shown."""
     headers: httpx.Headers = field(default_factory=httpx.Headers)
     duration_s: float = 0.0
 
@@ -57,6 +60,7 @@ class Pair:
         heard = Heard(answer.status_code, headers=answer.headers, duration_s=time.monotonic() - began)
         for line in answer.text.splitlines():
             if not line.startswith("data: "):
+                heard.comments += line.encode() + b"\n"
                 continue
             if line == "data: [DONE]":
                 heard.is_done = True
@@ -68,6 +72,16 @@ class Pair:
             if "type" in event:
                 heard.events.append(event)
         return heard
+
+    async def log_line(self, model: str) -> str:
+        """The access line of the call for `model`, once it is written."""
+        mark = f'"model":"{model}"'
+        async with asyncio.timeout(5):
+            while True:
+                for line in self.proxy.log.read_text().splitlines():
+                    if mark in line and line.endswith("}"):
+                        return line
+                await asyncio.sleep(0.01)
 
     async def raw(self, dialect: str, model: str) -> bytes:
         """The bytes of a streamed answer in any dialect."""

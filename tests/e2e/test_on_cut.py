@@ -46,6 +46,11 @@ async def default(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pai
         yield running
 
 
+NO_REASONING = {"text_stream"}
+"""Dialects that have no place for it."""
+KEEPS_THE_LAST_PIECE = {"openai-js-helper"}
+"""Fields that the SDK does not know are not added up by it."""
+
 # --- answers
 
 ROLE = chat_chunk("").replace(b'"content":""', b'"role":"assistant","content":""')
@@ -205,9 +210,36 @@ async def test_a_third_answer_mends_a_second_one_that_is_cut(restart: Pair) -> N
     heard = await restart.hear("pair-third")
 
     assert (heard.text, heard.is_whole) == (WHOLE, True)
-    # Whose jittered wait is shorter decides whether the second target is asked once more in between.
-    assert len(first.attempts) == 2
-    assert len(second.attempts) in (1, 2)
+    # By the configured order, whatever the jitter: the first target's second time comes before the second's.
+    assert (len(first.attempts), len(second.attempts)) == (2, 1)
+    assert joins(heard.comments) == [b": x-proxy-joins 1 second", b": x-proxy-joins 2 first"]
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic", "canonical"])
+@pytest.mark.usefixtures("restart", "go_on")
+@pytest.mark.parametrize("policy", ["restart", "go_on"])
+async def test_a_joined_answer_says_how_often_and_by_whom(
+    policy: str, dialect: str, request: pytest.FixtureRequest
+) -> None:
+    targets: Pair = request.getfixturevalue(policy)
+    model = f"pair-joined-{policy}-{dialect}"
+    targets.play(model, CUT, (good,) if policy == "restart" else REST)
+
+    body = await targets.raw(dialect, model)
+
+    assert joins(body) == [b": x-proxy-joins 1 second"]
+    assert '"joins":1' in await targets.log_line(model)
+
+
+async def test_a_failover_without_content_is_no_join(restart: Pair) -> None:
+    restart.play("pair-unjoined", (lambda wire: (CHUNKED, Then.RST),), (good,))
+
+    assert joins(await restart.raw("canonical", "pair-unjoined")) == []
+    assert '"joins"' not in await restart.log_line("pair-unjoined")
+
+
+def joins(body: bytes) -> list[bytes]:
+    return [line for line in body.splitlines() if line.startswith(b": x-proxy-joins")]
 
 
 # --- reasoning, tool calls, usage
@@ -224,6 +256,25 @@ async def test_reasoning_before_delivered_text_is_not_repeated(restart: Pair) ->
     assert (heard.text, heard.reasoning, heard.is_whole) == (WHOLE, "thinking", True)
 
 
+@pytest.mark.parametrize(
+    "reader", reader_params([reader for reader in STREAMING if reader.dialect not in NO_REASONING])
+)
+@pytest.mark.usefixtures("restart", "go_on")
+@pytest.mark.parametrize("policy", ["restart", "go_on"])
+async def test_reasoning_that_was_open_is_ended_and_the_new_one_follows(
+    policy: str, reader: Reader, request: pytest.FixtureRequest
+) -> None:
+    targets: Pair = request.getfixturevalue(policy)
+    model = f"pair-open-{policy}-{reader.name}"
+    targets.play(model, cut_after(reasoning("thin")), answer(reasoning("anew"), chat_chunk(WHOLE)))
+
+    reading = await reader.read(Call(targets.proxy.url, model=model))
+
+    assert (reading.text, reading.error) == (WHOLE, None)
+    if "reasoning" not in reader.blind:
+        assert reading.reasoning == ("anew" if reader.name in KEEPS_THE_LAST_PIECE else "thinanew")
+
+
 async def test_reasoning_that_was_cut_is_followed_by_the_new_one(restart: Pair) -> None:
     first = cut_after(reasoning("thin"))
     restart.play("pair-thinking", first, answer(reasoning("anew"), chat_chunk(WHOLE)))
@@ -233,6 +284,7 @@ async def test_reasoning_that_was_cut_is_followed_by_the_new_one(restart: Pair) 
     assert (heard.text, heard.reasoning, heard.is_whole) == (WHOLE, "thinanew", True)
 
 
+@pytest.mark.usefixtures("restart", "go_on")
 @pytest.mark.parametrize("policy", ["restart", "go_on"])
 @pytest.mark.parametrize("reader", reader_params([reader for reader in STREAMING if reader.dialect != "text_stream"]))
 async def test_a_tool_call_that_was_open_is_completed(

@@ -37,6 +37,7 @@ class AnthropicDialect:
     )
     content_type = "text/event-stream; charset=utf-8"
     stream_headers: Mapping[str, str] = {}
+    takes_comments: bool = True
     request_id_header = "request-id"
 
     def envelope(self, body: bytes, params: CallParams) -> Envelope:

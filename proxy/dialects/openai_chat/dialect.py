@@ -30,6 +30,7 @@ class OpenAIChatDialect:
     )
     content_type = "text/event-stream; charset=utf-8"
     stream_headers: Mapping[str, str] = {}
+    takes_comments: bool = True
     request_id_header = "x-request-id"
 
     def envelope(self, body: bytes, params: CallParams) -> Envelope:
