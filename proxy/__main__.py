@@ -27,6 +27,12 @@ PROGRAM = "llm-stream-proxy"
 _COMMANDS = ("serve", "check", "schema")
 _TOP_LEVEL = ("-h", "--help", "--version")
 
+TOP_ORDERS = (
+    *("gap", "age", "rate", "waiting", "unread", "max_gap", "first_event", "bytes"),
+    *("state", "model", "caller", "dialect"),
+)
+"""What `top` sorts by: the names of `top.table.ORDERS`, which is not loaded for every command."""
+
 _EPILOG = f"""\
 With no configuration the proxy serves the simulated model `demo`, and the models of every vendor whose key is in the
 environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY and others).
@@ -47,6 +53,12 @@ class _Arguments(argparse.Namespace):
     listen: str | None
     workers: str | None
     shows_effective: bool
+    top_url: str | None
+    top_url_option: str | None
+    interval_s: float
+    order: str
+    is_once: bool
+    is_top_json: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,6 +85,11 @@ def _run(given: list[str]) -> int:
             from proxy.commands import check
 
             return check.run(Sources(options.file or _file_of_environment()), shows_effective=options.shows_effective)
+        case "top":
+            from proxy.commands import top
+
+            url = options.top_url_option or options.top_url
+            return top.run(top.TopOptions(url, options.interval_s, options.order, options.is_once, options.is_top_json))
         case "schema":
             from proxy.commands import schema
 
@@ -115,6 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_serve(commands)
+    _add_top(commands)
     _add_check(commands)
     commands.add_parser(
         "schema",
@@ -139,6 +157,48 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     serve.add_argument(
         "--workers", type=_workers, metavar="N", help="processes that share the port; 0: one for each CPU"
     )
+
+
+def _add_top(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    top = commands.add_parser(
+        "top",
+        help="watch the calls of a running proxy, and end them",
+        description="Show what every call in progress does: both sides, gaps, rates, bytes that wait. In a terminal it "
+        "is live: arrows select, k kills, s sorts, q quits. Into a pipe it prints a table once.",
+        allow_abbrev=False,
+    )
+    top.add_argument(
+        "top_url",
+        nargs="?",
+        metavar="URL",
+        help="the proxy's admin address (default: http://127.0.0.1:9090, else http://127.0.0.1:8080)",
+    )
+    top.add_argument("--url", dest="top_url_option", metavar="URL", help="the same")
+    top.add_argument(
+        "--interval",
+        dest="interval_s",
+        type=_interval,
+        default=1.0,
+        metavar="S",
+        help="seconds between looks (default: 1)",
+    )
+    top.add_argument(
+        "--sort", dest="order", choices=TOP_ORDERS, default="gap", help="the greatest first, words by the alphabet"
+    )
+    top.add_argument("--once", dest="is_once", action="store_true", help="print a plain table, and end")
+    top.add_argument(
+        "--json", dest="is_top_json", action="store_true", help="print a line of JSON for each look; one with --once"
+    )
+
+
+def _interval(text: str) -> float:
+    try:
+        interval_s = float(text)
+    except ValueError:
+        interval_s = 0.0
+    if not 0.2 <= interval_s <= 60:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0.2 to 60, got {text!r}")
+    return interval_s
 
 
 def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -209,10 +209,12 @@ class LiveCalls:
         return [] if record is None else [(stream_id, record)]
 
     def _encoded(self, chosen: Iterable[tuple[str, CallRecord]]) -> Iterator[bytes]:
+        # One moment for all ages, however long the look takes: viewers sort by them.
+        now = self._clock()
         for stream_id, record in chosen:
             # It may have ended since the look began.
             if stream_id in self._live:
-                yield msgspec.json.encode(view(stream_id, record, self._clock(), self._worker))
+                yield msgspec.json.encode(view(stream_id, record, now, self._worker))
 
 
 def view(stream_id: str, record: CallRecord, now: float, worker: int) -> StreamView:

@@ -169,7 +169,7 @@ async def test_calls_that_end_during_a_look_are_left_out() -> None:
 
     look, _ = await asyncio.gather(source.look(None), end())
 
-    assert 0 < len(look.streams) < 3000
+    assert len(look.streams) < 3000
 
 
 def test_a_view_of_another_version_can_be_read() -> None:
