@@ -140,6 +140,7 @@ class Relay:
         self._ended_at: float | None = None
         self._ended_as = Outcome.COMPLETED
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._is_over = False
         self._schedule(now)
         self._outer = record.kill, record.end_drained
@@ -207,8 +208,11 @@ class Relay:
             gap = now - self._last_content_at
             if gap > record.max_gap_s:
                 record.max_gap_s = gap
+        is_first = not self._content_seen
         self._content_seen = self._summary.content_events
         self._last_content_at = now
+        if is_first:
+            self._hasten(now)
 
     def _after_terminator(self, now: float) -> None:
         if self._is_over:
@@ -261,6 +265,7 @@ class Relay:
         self._blocked_at = None
         if not self._is_over:
             self._last_content_at = now
+            self._hasten(now)
             self._source.resume()
 
     def caller_left(self) -> None:
@@ -320,7 +325,13 @@ class Relay:
     def _schedule(self, now: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(max(self._next_due(), now + 0.001), self._on_timer)
+        self._timer_at = max(self._next_due(), now + 0.001)
+        self._timer = self._loop.call_at(self._timer_at, self._on_timer)
+
+    def _hasten(self, now: float) -> None:
+        """Another deadline counts from now on: look sooner, if the timer was set for a later one."""
+        if self._next_due() < self._timer_at:
+            self._schedule(now)
 
     def _on_timer(self) -> None:
         self._timer = None

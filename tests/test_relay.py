@@ -283,6 +283,24 @@ async def test_each_deadline_has_its_outcome(
     assert stage.source.calls == ["abort"]
 
 
+@pytest.mark.parametrize("heartbeat_s", [0, 15])
+@pytest.mark.parametrize("is_paused", [False, True])
+async def test_idle_deadline_is_kept_when_it_is_the_shortest(heartbeat_s: float, is_paused: bool) -> None:
+    deadlines = Deadlines(first_event_s=60, idle_s=5, total_s=100, caller_stall_s=30, heartbeat_s=heartbeat_s)
+    stage = Stage(deadlines=deadlines)
+    stage.relay.body_received(b"t")
+    if is_paused:
+        stage.relay.caller_paused()
+        stage.clock.advance(1)
+        stage.relay.caller_resumed()
+    stage.clock.advance(4.9)
+    assert not stage.relay.done.done()
+
+    stage.clock.advance(0.2)
+
+    stage.assert_over(Outcome.IDLE_TIMEOUT)
+
+
 async def test_heartbeats_fill_a_silence_and_only_that(stage: Stage) -> None:
     stage.relay.body_received(b"t")
     stage.clock.advance(2)
