@@ -109,6 +109,11 @@ class CallerProtocol(RequestHandler):
         response.force_close()
         return response
 
+    def log_exception(self, *args: object, **options: object) -> None:
+        """Log a fault outside of handlers. Not of a lost connection: what aiohttp still reads of it fails, as it must."""
+        if self.transport is not None:
+            super().log_exception(*args, **options)
+
     def _watch_head(self) -> None:
         self._head_timer = self._loop.call_later(self.header_timeout_s, self._head_is_late)
 

@@ -118,7 +118,8 @@ class Session:
         out = self._transcoder.ending()
         self._record.bytes_down += len(out)
         self._record.error = error.kind
-        self._sink.write(out)
+        if out:  # an empty chunk would be the last one: the end of a whole message
+            self._sink.write(out)
 
     async def finish(self, timeout_s: float) -> None:
         """End the HTTP message; a caller that does not take its last bytes in time loses its connection."""

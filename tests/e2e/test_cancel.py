@@ -11,7 +11,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
 
+from proxy.server.app import ProxyServer
 from tests.e2e.calls import RawCall, request_bytes
 from tests.e2e.streams import chat_chunk, chat_stream
 from tests.support.answers import BEFORE_HEADERS, Answer, sse
@@ -139,6 +142,24 @@ async def test_an_answer_that_comes_in_the_turn_of_the_leaving_goes_nowhere(
     assert '"outcome":"caller_left_before_first"' in log
     assert '"exception"' not in log
     assert "Fatal error" not in log
+
+
+async def test_what_aiohttp_reads_of_a_lost_connection_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    """Found by fuzzing: the rest of a refused request is read in the moment in which its caller leaves."""
+
+    async def answer(request: BaseRequest) -> web.Response:
+        return web.Response()
+
+    protocol = ProxyServer(answer, header_timeout_s=1, max_header_bytes=8190)()
+    transport = asyncio.Transport()
+
+    protocol.log_exception("lost")
+    protocol.connection_made(transport)
+    protocol.log_exception("connected")
+    protocol.connection_lost(None)
+    await asyncio.sleep(0)
+
+    assert [record.message for record in caplog.records] == ["connected"]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

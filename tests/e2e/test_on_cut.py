@@ -1,5 +1,6 @@
 """What becomes of an answer that is cut: the policies of `on_cut`, read by real SDKs where they can."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,8 +8,10 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from tests.e2e.calls import RawCall
 from tests.e2e.fault_row import CHUNKED, PART, WHOLE, Drip, Script, Steps, Then, Wire, chunk, good, sized, streamed
 from tests.e2e.fault_upstream import Scenario
+from tests.e2e.faults_of_callers import post
 from tests.e2e.pair import Pair, pair
 from tests.e2e.streams import CHAT_END, chat_chunk
 from tests.support.reader import Call, Reader
@@ -202,6 +205,18 @@ async def test_when_the_second_is_cut_as_well_the_first_fault_is_told_once(diale
     assert b"cut off" in body
     assert b'"finish_reason":"stop"' not in body
     assert b"message_stop" not in body
+
+
+async def test_when_the_second_is_cut_as_well_a_dialect_without_errors_is_broken_off(restart: Pair) -> None:
+    restart.play("pair-twice-text", CUT, CUT)
+    body = msgspec.json.encode({"model": "pair-twice-text", "prompt": "hi"})
+
+    with contextlib.closing(RawCall(restart.proxy.port)) as call:
+        await call.send(post("/ui/text/chat", body))
+        received = await call.read_to_end()
+
+    assert b"two " in received
+    assert b"\r\n0\r\n" not in received
 
 
 async def test_a_third_answer_mends_a_second_one_that_is_cut(restart: Pair) -> None:
