@@ -215,4 +215,5 @@ async def follow(relay: Relay, exchange: Exchange, request: BaseRequest) -> None
 def failure(relay: Relay, seen: StreamError | None = None) -> UpstreamError:
     """The fault of a stream of which the caller knows nothing yet; `seen`: what its transcoder says of it."""
     error = relay.failure or seen or StreamError(ErrorKind.CUT, "The provider's answer was empty.")
-    return UpstreamError(error.kind, error.message, code=error.code)
+    retry_after_s = 1.0 if error.kind in (ErrorKind.KILLED, ErrorKind.DRAINED) else None
+    return UpstreamError(error.kind, error.message, code=error.code, retry_after_s=retry_after_s)

@@ -218,7 +218,8 @@ def _interval(request: BaseRequest) -> float:
         interval_s = math.nan
     if not LEAST_INTERVAL_S <= interval_s <= MOST_INTERVAL_S or len(query) > 1:
         raise _bad_query(
-            "interval_s", f"Expected one number from {LEAST_INTERVAL_S:g} to {MOST_INTERVAL_S:g}, got {text[:40]!r}."
+            "interval_s",
+            f"'interval_s' is one number from {LEAST_INTERVAL_S:g} to {MOST_INTERVAL_S:g}, got {text[:40]!r}.",
         )
     return interval_s
 
