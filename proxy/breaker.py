@@ -11,7 +11,7 @@ not wait for that. The breaker looks for it when the next call comes, so that no
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, ItemsView
 
 import msgspec
 
@@ -22,6 +22,10 @@ class BreakerSettings(msgspec.Struct, frozen=True):
     failures: int = 5
     window_s: float = 30.0
     open_s: float = 15.0
+
+
+MAX_TARGETS = 1000
+"""With patterns, callers name the upstream's models: what is remembered of those that work is bounded."""
 
 
 class Probe(msgspec.Struct, eq=False):
@@ -41,10 +45,12 @@ class Probe(msgspec.Struct, eq=False):
 class Breaker:
     """The state of one target. Times are of one monotonic clock."""
 
-    __slots__ = ("_failed_at", "_open_until", "_probe", "_settings")
+    __slots__ = ("_failed_at", "_open_until", "_probe", "_settings", "opened")
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._settings = settings
+        self.opened = 0
+        """How often it opened since somebody last took note (and set this to 0)."""
         self._failed_at: deque[float] = deque(maxlen=max(settings.failures, 1))
         self._open_until: float | None = None
         """`None`: closed. In the past: half open."""
@@ -58,6 +64,11 @@ class Breaker:
             self.succeed()
             return False
         return now < self._open_until or self._probe is not None
+
+    @property
+    def is_pristine(self) -> bool:
+        """Whether it knows nothing that a new one does not."""
+        return self._open_until is None and not self._failed_at and not self.opened
 
     def recovers_at(self) -> float:
         """When a probe is due; 0 when the breaker is closed."""
@@ -83,12 +94,17 @@ class Breaker:
             return
         if probe is not None and probe is self._probe:
             self._probe = None
-            self._open_until = now + settings.open_s
+            self._open(now)
             return
         self._failed_at.append(now)
         is_full = len(self._failed_at) == settings.failures
         if is_full and now - self._failed_at[0] <= settings.window_s:
-            self._open_until = now + settings.open_s
+            self._open(now)
+
+    def _open(self, now: float) -> None:
+        if self._open_until is None or now >= self._open_until:
+            self.opened += 1
+        self._open_until = now + self._settings.open_s
 
     def release(self, probe: Probe | None) -> None:
         """The call ended without a verdict on the target. Any but the probe itself leaves the probe alone."""
@@ -97,19 +113,27 @@ class Breaker:
 
 
 class Breakers:
-    """The breakers of all targets, made when a target is first used."""
+    """The breakers of all targets (provider and model), made when a target is first used."""
 
     def __init__(self, settings: BreakerSettings) -> None:
         self.settings = settings
-        self._by_target: dict[Hashable, Breaker] = {}
+        self._by_target: dict[tuple[str, str], Breaker] = {}
 
-    def of(self, target: Hashable) -> Breaker:
+    def of(self, target: tuple[str, str]) -> Breaker:
         """The breaker of `target`."""
         breaker = self._by_target.get(target)
         if breaker is None:
+            if len(self._by_target) >= MAX_TARGETS:
+                self._forget_healthy()
             breaker = self._by_target[target] = Breaker(self.settings)
         return breaker
 
-    def open_targets(self, now: float) -> list[Hashable]:
-        """Targets that are left alone now."""
-        return [target for target, breaker in self._by_target.items() if breaker.is_open(now)]
+    def items(self) -> ItemsView[tuple[str, str], Breaker]:
+        """All of them, for whoever shows them."""
+        return self._by_target.items()
+
+    def _forget_healthy(self) -> None:
+        """Make room: a breaker without a failure is no different from a new one. Without such, the oldest goes."""
+        self._by_target = {target: one for target, one in self._by_target.items() if not one.is_pristine}
+        if len(self._by_target) >= MAX_TARGETS:
+            del self._by_target[next(iter(self._by_target))]

@@ -4,21 +4,32 @@ Label values come from the configuration or from closed enums, never from a requ
 first, and a name that is not configured never gets here. Children are bound when the configuration is loaded, so that
 a call costs no label look-up and every rate starts at zero.
 
+A metric has at most `max_label_sets` of those that calls make (what is bound at the load does not count: it follows from
+the configuration alone). Beyond, providers, models and keys become `_other`, and `llm_proxy_label_overflow_total` says
+so. There is no series by dialect, provider and outcome at once: that product was nine tenths of a fresh scrape.
+
 `gen_ai_*` names and buckets are OpenTelemetry's GenAI conventions (semantic-conventions-genai, gen-ai-metrics.md);
 `error_type` is empty for calls that ended well.
 """
 
-from collections.abc import Iterable
+import logging
+import platform
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+import aiohttp
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from proxy import __version__
+from proxy.breaker import Breakers
 from proxy.hub.events import Usage
 from proxy.limits import LIMITS, Limiter
-from proxy.metrics_sum import format_of, in_slices, take, write
+from proxy.logs import LogOutput
+from proxy.metrics_process import ProcessMetrics
+from proxy.metrics_sum import Family, Keys, in_slices, take
+from proxy.metrics_values import label_names, label_sets, name_of, raise_to
 from proxy.record import CallRecord, Outcome
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -39,7 +50,18 @@ EXACT_CODES = frozenset({200, 400, 401, 402, 403, 404, 405, 408, 409, 413, 415, 
 """Statuses that are their own label value; any other is counted as its class (`4xx`)."""
 
 OTHER = "_other"
-"""The label value of a provider or model that the loaded configuration does not name."""
+"""The label value of a provider or model that the loaded configuration does not name, or for which there is no room."""
+
+ANONYMOUS = "_anonymous"
+"""The label value of the key of a caller without one."""
+
+ANY_MODEL = "*"
+"""The label value of models that only callers name: of a pattern, or of `provider/model`."""
+
+MAX_LABEL_SETS = 200
+
+_OPEN_LABELS = frozenset({"provider", "model", "key", "gen_ai_provider_name", "gen_ai_request_model"})
+"""Labels whose values come from the configuration; those of all others are closed enums."""
 
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
@@ -54,7 +76,7 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter("llm_proxy_requests", "Calls answered.", ("dialect", "code"), registry=registry)
         self.streams = Counter(
-            "llm_proxy_streams", "Calls by how they ended.", ("dialect", "provider", "outcome"), registry=registry
+            "llm_proxy_streams", "Calls by how they ended.", ("provider", "outcome"), registry=registry
         )
         self.active = Gauge("llm_proxy_active_streams", "Calls in progress.", ("dialect",), registry=registry)
         self.rejected = Counter(
@@ -64,6 +86,9 @@ class Metrics:
         self._add_volume(registry)
         self._add_limits(registry)
         self._add_process(registry)
+        self._add_optional(registry)
+        self.process = ProcessMetrics(registry)
+        self._keys: Keys = {}
 
     def _add_latency(self, registry: CollectorRegistry) -> None:
         self.duration = Histogram(
@@ -80,6 +105,13 @@ class Metrics:
             buckets=_FIRST_TOKEN,
             registry=registry,
         )
+        self.first_chunk = Histogram(
+            "gen_ai_client_operation_time_to_first_chunk_seconds",
+            "From the asking of the upstream that answered to its first content event.",
+            _GEN_AI,
+            buckets=_DOUBLING,
+            registry=registry,
+        )
         self.per_token = Histogram(
             "gen_ai_server_time_per_output_token_seconds",
             "Mean time between output tokens after the first, one observation a stream with reported usage.",
@@ -94,6 +126,9 @@ class Metrics:
             buckets=_DOUBLING,
             registry=registry,
         )
+        self._add_own_latency(registry)
+
+    def _add_own_latency(self, registry: CollectorRegistry) -> None:
         self.max_gap = Histogram(
             "llm_proxy_stream_max_gap_seconds",
             "The longest silence between content events of each stream.",
@@ -165,6 +200,19 @@ class Metrics:
             "llm_proxy_limit_store_failures", "Questions that the store did not answer.", registry=registry
         )
 
+        self.breaker_open = Gauge(
+            "llm_proxy_breaker_open",
+            "1 while a target is left alone, or is being probed.",
+            ("provider", "model"),
+            registry=registry,
+        )
+        self.breaker_opened = Counter(
+            "llm_proxy_breaker_opened",
+            "How often a target began to be left alone, failed probes included.",
+            ("provider", "model"),
+            registry=registry,
+        )
+
     def refresh_limits(self, limiter: Limiter) -> None:
         """Take over what the limiter counts for itself."""
         for limit, count in limiter.refused.items():
@@ -197,40 +245,106 @@ class Metrics:
         self.upstream_connections = Gauge(
             "llm_proxy_upstream_connections", "Open upstream connections.", ("state",), registry=registry
         )
-        self.build = Gauge("llm_proxy_build_info", "Always 1.", ("version",), registry=registry)
-        self.build.labels(__version__).set(1)
+        self.config = Gauge(
+            "llm_proxy_config_info",
+            "1, by the beginning of the digest of what is in use.",
+            ("digest",),
+            registry=registry,
+        )
+        self.log_dropped = Counter(
+            "llm_proxy_log_lines_dropped", "Log lines lost because nobody took them.", registry=registry
+        )
+        self.overflow = Counter(
+            "llm_proxy_label_overflow",
+            "Observations for which a metric had no room for their own labels.",
+            ("metric",),
+            registry=registry,
+        )
+        self.build = Gauge("llm_proxy_build_info", "Always 1.", ("version", "python", "aiohttp"), registry=registry)
+        self.build.labels(__version__, platform.python_version(), aiohttp.__version__).set(1)
+
+    def _add_optional(self, registry: CollectorRegistry) -> None:
+        """Without series unless `metrics.label_keys` is set."""
+        self.calls_of_keys = Counter(
+            "llm_proxy_key_calls",
+            "Calls by the caller's key, and how they ended.",
+            ("key", "outcome"),
+            registry=registry,
+        )
+        self.tokens_of_keys = Counter(
+            "llm_proxy_key_tokens",
+            "Tokens by the caller's key, as providers reported them.",
+            ("key", "gen_ai_token_type"),
+            registry=registry,
+        )
 
     def instruments(self) -> list[MetricWrapperBase]:
         """All of them, in the order of their making."""
-        return [one for one in vars(self).values() if isinstance(one, MetricWrapperBase)]
+        own = [one for one in vars(self).values() if isinstance(one, MetricWrapperBase)]
+        return own + self.process.instruments()
 
-    async def expose(self, accept: str) -> tuple[bytes, str]:
-        """The scrape answer and its content type, in OpenMetrics when `accept` names it. Made in slices, so that no
-        stream waits for it."""
-        how = format_of(accept)
-        families = await in_slices(take(self.instruments()))
-        return b"".join(await in_slices(write(families, how))), how.value
+    def use_config(self, digest: str) -> None:
+        """A configuration is in use from now on."""
+        self.config.clear()
+        self.config.labels(digest[:12]).set(1)
+
+    async def families(self) -> list[Family]:
+        """The present values of all instruments, in parts. Taken in slices, so that no stream waits for it."""
+        await self.process.refresh()
+        dropped = sum(output.dropped for output in logging.getLogger().handlers if isinstance(output, LogOutput))
+        raise_to(self.log_dropped, dropped)
+        return await in_slices(take(self.instruments(), self._keys))
 
 
 class CallMetrics:
     """Metrics of calls for one loaded configuration: its names, with their children bound."""
 
     def __init__(
-        self, metrics: Metrics, *, dialects: Iterable[str], providers: Iterable[str], models: Iterable[str]
+        self,
+        metrics: Metrics,
+        *,
+        dialects: Iterable[str],
+        providers: Iterable[str],
+        models: Iterable[str],
+        targets: Iterable[tuple[str, str]] = (),
+        keys: Iterable[str] | None = None,
+        max_label_sets: int = MAX_LABEL_SETS,
     ) -> None:
+        """`targets`: the configured pairs of provider and model; `keys`: names of callers' keys, `None` where calls are
+        not counted by them."""
         self._metrics = metrics
         self._providers = frozenset(providers)
         self._models = frozenset(models)
+        self._targets = frozenset({*targets, *((provider, ANY_MODEL) for provider in self._providers)})
+        self._were_open: dict[tuple[str, str], bool] = {}
+        self._keys = None if keys is None else frozenset(keys)
+        self._max_label_sets = max_label_sets
         self._by_dialect = {name: metrics.active.labels(name) for name in dialects}
         self._bound: dict[tuple[object, ...], Counter | Gauge | Histogram] = {}
         """Children by instrument and label values: a look-up here costs a third of `labels`."""
+        for gone in label_sets(metrics.breaker_open) - self._targets:
+            metrics.breaker_open.remove(*gone)
+        for instrument, values in self._known_beforehand():
+            child = instrument.labels(*values)
+            if isinstance(child, Counter | Histogram):
+                self._bound[instrument, values] = child
+
+    def _known_beforehand(self) -> Iterator[tuple[MetricWrapperBase, tuple[str, ...]]]:
+        """What dashboard and alerts take the rate of, and so has to be there before it first happens."""
+        metrics = self._metrics
         for dialect in self._by_dialect:
-            metrics.requests.labels(dialect, "200")
-            for provider in self._providers:
-                for outcome in Outcome:
-                    metrics.streams.labels(dialect, provider, outcome.value)
+            yield metrics.requests, (dialect, "200")
+        for provider in (*self._providers, OTHER):
+            for outcome in Outcome:
+                yield metrics.streams, (provider, outcome.value)
         for provider in self._providers:
-            metrics.usage_missing.labels(provider)
+            yield metrics.usage_missing, (provider,)
+            yield metrics.notes, (provider, "tap_failed")
+        for target in self._targets:
+            yield metrics.breaker_open, target
+            yield metrics.breaker_opened, target
+        for key in self._keys or ():
+            yield metrics.calls_of_keys, (key, Outcome.COMPLETED.value)
 
     def begin(self, dialect: str) -> None:
         """A call has come in."""
@@ -245,7 +359,9 @@ class CallMetrics:
         provider = record.provider if record.provider in self._providers else OTHER
         model = record.alias if record.alias in self._models else OTHER
         self._child(metrics.requests, dialect, code_label(record.status)).inc()
-        self._child(metrics.streams, dialect, provider, outcome.value).inc()
+        self._child(metrics.streams, provider, outcome.value).inc()
+        if self._keys is not None:
+            self._observe_key(record, outcome)
         error_type = "" if outcome is Outcome.COMPLETED else outcome.value
         self._child(metrics.duration, "chat", provider, model, error_type).observe(record.duration_s)
         if outcome is Outcome.REFUSED:
@@ -267,8 +383,40 @@ class CallMetrics:
         key = (instrument, values)
         child = self._bound.get(key)
         if child is None:
-            child = self._bound[key] = instrument.labels(*values)
+            return self._bind(instrument, values)
         return child  # type: ignore[return-value]  # a child is of its instrument's class
+
+    def _bind(self, instrument: _Instrument, values: tuple[str, ...]) -> _Instrument:
+        known = label_sets(instrument)
+        if values not in known and len(known) >= self._max_label_sets:
+            self._metrics.overflow.labels(name_of(instrument)).inc()
+            pairs = zip(label_names(instrument), values, strict=True)
+            # Not bound: the next one is counted as well.
+            return instrument.labels(*(OTHER if name in _OPEN_LABELS else value for name, value in pairs))
+        child = self._bound[instrument, values] = instrument.labels(*values)
+        return child
+
+    def _observe_key(self, record: CallRecord, outcome: Outcome) -> None:
+        assert self._keys is not None
+        key = record.caller if record.caller in self._keys else OTHER if record.caller else ANONYMOUS
+        self._child(self._metrics.calls_of_keys, key, outcome.value).inc()
+        if record.usage is not None:
+            for token_type, count in token_counts(record.usage):
+                self._child(self._metrics.tokens_of_keys, key, token_type).inc(count)
+
+    def refresh_breakers(self, breakers: Breakers, now: float) -> None:
+        """Take over what the breakers count for themselves."""
+        metrics = self._metrics
+        is_open = dict.fromkeys(self._targets, False)
+        for target, breaker in breakers.items():
+            labels = target if target in is_open else (target[0], ANY_MODEL)
+            is_open[labels] = is_open.get(labels, False) or breaker.is_open(now)
+            if breaker.opened:
+                metrics.breaker_opened.labels(*labels).inc(breaker.opened)
+                breaker.opened = 0
+        for labels, value in is_open.items() - self._were_open.items():
+            metrics.breaker_open.labels(*labels).set(value)
+        self._were_open = is_open
 
     def _observe_times(self, record: CallRecord, provider: str, model: str) -> None:
         metrics = self._metrics
@@ -284,6 +432,9 @@ class CallMetrics:
         if first is None or not record.is_stream:
             return
         self._child(metrics.first_token, "chat", provider, model).observe(first)
+        if record.attempt_at is not None:
+            waited_s = record.started_at + first - record.attempt_at
+            self._child(metrics.first_chunk, "chat", provider, model).observe(waited_s)
         self._child(metrics.max_gap, provider).observe(record.max_gap_s)
         if last is None or last <= first:
             return

@@ -1,10 +1,13 @@
 """Metrics as plain data: taken in small steps, added up over processes, written as text.
 
-    families = await in_slices(take(metrics.instruments()))
-    body = b"".join(await in_slices(write(families, Format.TEXT)))
+    families = await in_slices(take(metrics.instruments(), keys))
+    pieces = await in_slices(write(families, Format.TEXT))
 
 One call of the library's own writer takes as long as there are series, and every stream waits for it. Here all work is
-generators that pause after each series; `in_slices` lets the event loop go on whenever `SLICE_S` have passed.
+generators that pause after each label set; `in_slices` lets the event loop go on whenever `SLICE_S` have passed. The
+pieces are sent one by one as well (`proxy.server.admin`): the kernel copies a megabyte at once no faster.
+
+What follows a series' name never changes, so it is written once and kept (`Keys`): that is most of a scrape's work.
 
 Sums: counters and histograms of a process that has ended stay in `Totals`, so that no counter ever falls; its gauges go.
 What is lost is what a killed process counted after it was last asked.
@@ -16,15 +19,20 @@ from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
+from prometheus_client import Histogram
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString  # pyright: ignore[reportUnknownVariableType]
+
+from proxy.metrics_values import children, histogram_of, label_names, suffixes, value_of
 
 T = TypeVar("T")
 
-SLICE_S = 0.0003
-"""How long the loop is kept at a stretch: a third of the millisecond that streams may be delayed."""
+SLICE_S = 0.0002
+"""How long the loop is kept at a stretch: a fifth of the millisecond that streams may be delayed. A slice overruns by the
+step that is under way."""
 MAX_SAMPLES = 200
-MAX_LINES = 200
+MAX_LINES = 100
 """What is made in one step where the step cannot be cut: a message, a piece of text."""
 
 
@@ -45,6 +53,12 @@ class Family(msgspec.Struct, gc=False):
     """counter, gauge or histogram."""
     samples: dict[str, float]
     """Values by what follows the name: suffix and labels, as they are written."""
+    exemplars: dict[str, tuple[float, str]] = {}
+    """By the same keys, of a histogram's buckets: Unix time, and what follows the value in OpenMetrics."""
+
+
+Keys = dict[MetricWrapperBase, tuple[str, ...]]
+"""The keys of each label set's samples, in the order of its values."""
 
 
 GAUGE_RULES: Mapping[str, Callable[[float, float], float]] = {
@@ -52,15 +66,18 @@ GAUGE_RULES: Mapping[str, Callable[[float, float], float]] = {
     "llm_proxy_draining": max,
     "llm_proxy_config_last_reload_successful": min,
     "llm_proxy_config_last_reload_success_timestamp_seconds": min,
+    "llm_proxy_config_info": max,
     "llm_proxy_limit_store_up": min,
+    "llm_proxy_breaker_open": max,
 }
 """What several processes' values of a gauge amount to; that of any other gauge is their sum."""
 
 
 async def in_slices(pieces: Iterable[T | None]) -> list[T]:
-    """All pieces; at a `None`, or after a piece, the loop may go on."""
+    """All pieces; at a `None`, or after a piece, the loop may go on. It does so before the first."""
     loop = asyncio.get_running_loop()
     found: list[T] = []
+    await asyncio.sleep(0)
     began = loop.time()
     for piece in pieces:
         if piece is not None:
@@ -71,21 +88,41 @@ async def in_slices(pieces: Iterable[T | None]) -> list[T]:
     return found
 
 
-def take(instruments: Iterable[MetricWrapperBase], *, most_samples: int = MAX_SAMPLES) -> Iterator[Family | None]:
-    """The present values, a family at a time, in parts of about `most_samples`. A histogram's series are of one moment."""
+def take(
+    instruments: Iterable[MetricWrapperBase], keys: Keys | None = None, *, most_samples: int = MAX_SAMPLES
+) -> Iterator[Family | None]:
+    """The present values, a family at a time, in parts of about `most_samples`. A label set's series are of one moment.
+
+    `keys`: what earlier calls have written already; grows with the label sets.
+    """
+    keys = {} if keys is None else keys
     for instrument in instruments:
         head = next(iter(instrument.describe()))
         family = Family(head.name, head.documentation, head.type, {})
-        # The library's public way collects a whole instrument in one call.
-        for suffix, labels, value, *_ in instrument._samples():
-            if suffix == "_created":
-                continue
+        for values, child in children(instrument):
             if len(family.samples) >= most_samples:
                 yield family
                 family = Family(head.name, head.documentation, head.type, {})
-            family.samples[suffix + label_text(labels)] = value
+            known = keys.get(child)
+            if known is None:
+                labels = dict(zip(label_names(instrument), values, strict=True))
+                known = keys[child] = tuple(suffix + label_text({**labels, **more}) for suffix, more in suffixes(child))
+            if isinstance(child, Histogram):
+                for key, (value, exemplar) in zip(known, histogram_of(child), strict=True):
+                    family.samples[key] = value
+                    if exemplar is not None:
+                        family.exemplars[key] = _written(exemplar)
+            else:
+                family.samples[known[0]] = value_of(child)
             yield None
         yield family
+
+
+def _written(exemplar: Exemplar) -> tuple[float, str]:
+    labels, value, at = exemplar
+    seconds = float(at or 0)
+    number = floatToGoString(value)  # type: ignore[no-untyped-call]
+    return seconds, f" # {label_text(labels)} {number} {seconds}"
 
 
 def label_text(labels: Mapping[str, str]) -> str:
@@ -107,10 +144,15 @@ def write(families: Iterable[Family], how: Format) -> Iterator[bytes | None]:
             documentation = documentation.replace('"', r"\"")
         lines = [f"# HELP {shown} {documentation}\n# TYPE {shown} {family.kind}\n"] if family.name != before else []
         before = family.name
-        for key, value in family.samples.items():
+        exemplars = {} if is_text else family.exemplars
+        name = family.name
+        for position, (key, value) in enumerate(family.samples.items()):
             number = floatToGoString(value)  # type: ignore[no-untyped-call]
-            lines.append(f"{family.name}{key} {number}\n")
-            yield None
+            if key in exemplars:
+                number += exemplars[key][1]
+            lines.append(f"{name}{key} {number}\n")
+            if not position & 7:
+                yield None
             if len(lines) >= MAX_LINES:
                 yield "".join(lines).encode()
                 lines.clear()
@@ -139,6 +181,7 @@ class Totals:
             part = fresh.setdefault(family.name, family)
             if part is not family:
                 part.samples.update(family.samples)
+                part.exemplars.update(family.exemplars)
         known.update(fresh)
 
     def end(self, member: int) -> None:
@@ -163,13 +206,17 @@ def _add(totals: dict[str, Family], family: Family) -> Iterator[None]:
         total = totals[family.name] = Family(family.name, family.documentation, family.kind, {})
     rule = GAUGE_RULES.get(family.name)
     samples = total.samples
-    for key, value in family.samples.items():
+    for position, (key, value) in enumerate(family.samples.items()):
         before = samples.get(key)
         if before is None:
             samples[key] = value
         else:
             samples[key] = before + value if rule is None else rule(before, value)
-        yield None
+        if not position & 7:
+            yield None
+    for key, exemplar in family.exemplars.items():
+        # The newest of all processes: the one whose trace is most likely still there.
+        total.exemplars[key] = max(exemplar, total.exemplars.get(key, exemplar))
 
 
 def _escaped(value: str) -> str:

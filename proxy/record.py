@@ -91,6 +91,7 @@ class CallRecord:
         "added_s",
         "alias",
         "asked_model",
+        "attempt_at",
         "attempts",
         "blocked_s",
         "bytes_down",
@@ -146,6 +147,8 @@ class CallRecord:
         self.joins = 0
         """How often a second answer went on with one that was cut."""
         self.attempts = 0
+        self.attempt_at: float | None = None
+        """When the upstream was asked that the first content event came from, or that was asked last."""
         self.faults: list[tuple[str, ErrorKind]] = []
         """Provider and fault of each attempt that failed before its first content event, in order."""
         self.status = 0
@@ -192,7 +195,7 @@ class CallRecord:
         """When the first content event came; `None`: not yet."""
         return self.started_at + self.first_event_s if self.first_event_s is not None else None
 
-    def begin_attempt(self, *, is_joining: bool) -> None:
+    def begin_attempt(self, now: float, *, is_joining: bool) -> None:
         """Another upstream is asked. Unless it goes on with a begun stream, what an earlier one showed counts no more."""
         self.attempts += 1
         self.phase = Phase.ASKING
@@ -202,6 +205,7 @@ class CallRecord:
         self.connect_s = self.headers_s = None
         if not is_joining:
             self.first_event_s = self.last_event_s = None
+            self.attempt_at = now
         self.usage = None
         self.dropped = ()
 

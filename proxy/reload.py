@@ -42,6 +42,7 @@ class Reloader:
         self._wake = asyncio.Event()
         metrics.reload_ok.set(1)
         metrics.reload_time.set(time.time())
+        metrics.use_config(loaded.digest)
 
     def request(self) -> None:
         """Reload now, whether or not anything changed (SIGHUP)."""
@@ -87,6 +88,7 @@ class Reloader:
             _LOG.info("configuration unchanged", extra={"digest": loaded.digest})
         self._metrics.reload_ok.set(1)
         self._metrics.reload_time.set(time.time())
+        self._metrics.use_config(loaded.digest)
 
 
 def stamp_of(files: Sequence[Path]) -> Stamp:

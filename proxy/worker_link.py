@@ -3,7 +3,7 @@
     worker -> admin   Hello                       "this connection is a worker's"
     admin  -> worker  Want                        once a second, and for each scrape
     worker -> admin   Family ... Done             its metrics, in slices
-    worker -> admin   Ask -> Answer               on another connection: an admin route of the worker's own port
+    worker -> admin   Ask -> Answer, Piece ...    on another connection: an admin route of the worker's own port
 
 A frame is a length of four bytes and a message. The kernel closes a dead worker's connection: that is how its gauges go
 and its counters stay. A worker that ends in order gives its last values first.
@@ -13,11 +13,13 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
 
 import msgspec
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import CollectorRegistry
 
+from proxy.metrics_process import ProcessMetrics
 from proxy.metrics_sum import Family, Totals, format_of, in_slices, take, write
 
 _LOG = logging.getLogger("proxy.workers")
@@ -32,6 +34,8 @@ ANSWER_S = 2.0
 STUCK_S = 15.0
 """A worker that gave no numbers for so long counts as stuck."""
 RECONNECT_S = 0.2
+OWN_NUMBER = 0
+"""The admin process among those that are added up; workers count from 1."""
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
@@ -65,14 +69,28 @@ class Ask(msgspec.Struct, tag=True):
 
 
 class Answer(msgspec.Struct, tag=True):
-    """What the route answers."""
+    """What the route answers. Its body comes in so many pieces."""
 
     status: int
     content_type: str
-    body: bytes
+    pieces: int
 
 
-Message = Hello | Want | Part | Done | Ask | Answer
+class Piece(msgspec.Struct, tag=True):
+    """Some of a body: a whole one would keep the loop for longer than a stream may wait."""
+
+    data: bytes
+
+
+class Answered(NamedTuple):
+    """An admin route's answer."""
+
+    status: int
+    content_type: str
+    pieces: list[bytes]
+
+
+Message = Hello | Want | Part | Done | Ask | Answer | Piece
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
@@ -81,6 +99,20 @@ _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 def _send(writer: asyncio.StreamWriter, message: Message) -> None:
     data = _ENCODER.encode(message)
     writer.write(len(data).to_bytes(4, "big") + data)
+
+
+async def _receive_answer(reader: asyncio.StreamReader) -> Answered | None:
+    """The answer to an `Ask`; `None` when something else came. Raises EOFError when it breaks off."""
+    head = await _receive(reader)
+    if not isinstance(head, Answer):
+        return None
+    pieces: list[bytes] = []
+    for _ in range(head.pieces):
+        piece = await _receive(reader)
+        if not isinstance(piece, Piece):
+            return None
+        pieces.append(piece.data)
+    return Answered(head.status, head.content_type, pieces)
 
 
 async def _receive(reader: asyncio.StreamReader) -> Message:
@@ -95,28 +127,28 @@ class Worker:
     """The worker's end. `close` gives the last numbers."""
 
     def __init__(
-        self, path: str, instruments: Callable[[], Iterable[MetricWrapperBase]], is_draining: Callable[[], bool]
+        self, path: str, families: Callable[[], Awaitable[Iterable[Family]]], is_draining: Callable[[], bool]
     ) -> None:
+        """`families`: the present values, in parts."""
         self._path = path
-        self._instruments = instruments
+        self._families = families
         self._is_draining = is_draining
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._sending = asyncio.Lock()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def ask(self, path: str, accept: str) -> Answer | None:
+    async def ask(self, path: str, accept: str) -> Answered | None:
         """An admin route's answer for all workers; `None` when the admin process does not give one."""
         try:
             async with asyncio.timeout(2 * ANSWER_S):
                 reader, writer = await asyncio.open_unix_connection(self._path)
                 try:
                     _send(writer, Ask(path, accept))
-                    answer = await _receive(reader)
+                    return await _receive_answer(reader)
                 finally:
                     writer.close()
         except (OSError, EOFError):
             return None
-        return answer if isinstance(answer, Answer) else None
 
     async def close(self) -> None:
         """Give the last numbers and hang up."""
@@ -150,7 +182,7 @@ class Worker:
 
     async def _give(self, writer: asyncio.StreamWriter) -> None:
         async with self._sending:
-            for family in await in_slices(take(self._instruments())):
+            for family in await self._families():
                 _send(writer, Part(family))
                 await asyncio.sleep(0)
             _send(writer, Done(self._is_draining()))
@@ -174,6 +206,7 @@ class Collector:
     def __init__(self) -> None:
         self.is_draining = False
         self._totals = Totals()
+        self._process = ProcessMetrics(CollectorRegistry(), "admin")
         self._members: dict[int, _Member] = {}
         self._count = 0
         self._ends = 0
@@ -202,15 +235,17 @@ class Collector:
         # A handler ends with its connection: one that is cancelled would be logged as a fault by asyncio's streams.
         await asyncio.gather(*tasks, *self._handlers, return_exceptions=True)
 
-    async def answer(self, path: str, accept: str) -> Answer:
+    async def answer(self, path: str, accept: str) -> Answered:
         """One of the admin routes; 404 for one that each worker answers for itself."""
         if path not in SHARED_PATHS:
             return _text(404, "not answered for all workers")
         if path == "/metrics":
             await self.collect()
+            await self._process.refresh()
+            self._totals.update(OWN_NUMBER, await in_slices(take(self._process.instruments())))
             how = format_of(accept)
             families = [*await in_slices(self._totals.sum()), *self._own()]
-            return Answer(200, how.value, b"".join(await in_slices(write(families, how))))
+            return Answered(200, how.value, await in_slices(write(families, how)))
         if path == "/readyz":
             if self.is_draining or any(member.is_draining for member in self._members.values()):
                 return _text(503, "draining")
@@ -256,8 +291,11 @@ class Collector:
             if isinstance(first, Hello):
                 await self._follow(reader, writer)
             elif isinstance(first, Ask):
-                _send(writer, await self.answer(first.path, first.accept))
-                await writer.drain()
+                status, content_type, pieces = await self.answer(first.path, first.accept)
+                _send(writer, Answer(status, content_type, len(pieces)))
+                for piece in pieces:
+                    _send(writer, Piece(piece))
+                    await writer.drain()
         except (OSError, EOFError):
             pass
         finally:
@@ -289,5 +327,5 @@ class Collector:
             self._ends += 1
 
 
-def _text(status: int, text: str) -> Answer:
-    return Answer(status, "text/plain; charset=utf-8", text.encode() + b"\n")
+def _text(status: int, text: str) -> Answered:
+    return Answered(status, "text/plain; charset=utf-8", [text.encode() + b"\n"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.breaker import Breaker, Breakers, BreakerSettings
+from proxy.breaker import MAX_TARGETS, Breaker, Breakers, BreakerSettings
 
 SETTINGS = BreakerSettings(failures=3, window_s=10, open_s=5)
 
@@ -123,7 +123,32 @@ def test_zero_failures_switch_it_off() -> None:
 def test_each_target_has_its_own() -> None:
     breakers = Breakers(SETTINGS)
     for now in (0.0, 1.0, 2.0):
-        breakers.of("a").fail(now)
+        breakers.of(("acme", "a")).fail(now)
 
-    assert breakers.open_targets(2.0) == ["a"]
-    assert not breakers.of("b").is_open(2.0)
+    assert {target: breaker.is_open(2.0) for target, breaker in breakers.items()} == {("acme", "a"): True}
+    assert not breakers.of(("acme", "b")).is_open(2.0)
+
+
+def test_models_that_callers_invent_fill_no_memory() -> None:
+    breakers = Breakers(SETTINGS)
+    for now in (0.0, 1.0, 2.0):
+        breakers.of(("acme", "broken")).fail(now)
+
+    for number in range(3 * MAX_TARGETS):
+        breakers.of(("acme", f"invented-{number}"))
+
+    assert len(breakers.items()) <= MAX_TARGETS
+    assert breakers.of(("acme", "broken")).is_open(2.0)
+
+
+def test_openings_are_counted_and_further_failures_of_an_open_one_are_not() -> None:
+    breaker = Breaker(SETTINGS)
+    for now in (0.0, 1.0, 2.0, 2.1, 2.2):
+        breaker.fail(now)
+    assert breaker.opened == 1
+
+    probe = breaker.begin(2.2 + SETTINGS.open_s, lambda: None)
+    breaker.fail(2.3 + SETTINGS.open_s, probe)
+
+    assert probe is not None
+    assert breaker.opened == 2

@@ -9,7 +9,7 @@ from prometheus_client.exposition import generate_latest as text_of
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_of
 
-from proxy.metrics_sum import Family, Format, Totals, format_of, in_slices, take, write
+from proxy.metrics_sum import Family, Format, Keys, Totals, format_of, in_slices, take, write
 
 
 def instruments(children: int = 3) -> tuple[prometheus_client.CollectorRegistry, list[MetricWrapperBase]]:
@@ -20,7 +20,7 @@ def instruments(children: int = 3) -> tuple[prometheus_client.CollectorRegistry,
     counter.labels('it\'s \\ "odd"\n', "a").inc(1234567)
     gauge.set(float("inf"))
     for number in range(children):
-        histogram.labels(str(number)).observe(0.5 + number)
+        histogram.labels(str(number)).observe(0.5 + number, {"trace_id": f"{number:032x}"} if number & 1 else None)
     return registry, [counter, gauge, histogram]
 
 
@@ -81,6 +81,29 @@ async def test_counters_of_a_process_that_ended_stay_and_its_gauges_go() -> None
     totals.update(3, [family("calls", "counter", 1)])
 
     assert await sums(totals) == {"calls": 13, "took": 7, "open": 1}
+
+
+async def test_of_the_exemplars_of_a_bucket_the_newest_is_shown() -> None:
+    totals = Totals()
+    for member, at in ((1, 5.0), (2, 7.0), (3, 6.0)):
+        newest = {"_bucket{}": (at, f" # of {member}")}
+        totals.update(member, [Family("took", "", "histogram", {"_bucket{}": 1}, newest)])
+
+    assert "took_bucket{} 3.0 # of 2\n" in (await text(await in_slices(totals.sum()), Format.OPENMETRICS)).decode()
+    assert "#" not in (await text(await in_slices(totals.sum()))).decode().partition("took_bucket")[2]
+
+
+async def test_keys_are_written_once() -> None:
+    _, all_of_them = instruments(5)
+    keys: Keys = {}
+    first = await in_slices(take(all_of_them, keys))
+
+    second = await in_slices(take(all_of_them, keys))
+
+    assert second == first and len(keys) == 7
+    assert all(
+        a is b for one, two in zip(first, second, strict=True) for a, b in zip(one.samples, two.samples, strict=True)
+    )
 
 
 async def test_gauges_that_are_no_amounts_are_not_added() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import prometheus_client
 import pytest
 
+from proxy.metrics_sum import Family, in_slices, take
 from proxy.worker_link import Collector, Worker
 
 
@@ -19,7 +20,10 @@ class Member:
         self.calls = prometheus_client.Counter("calls", "Calls.", registry=registry)
         self.open = prometheus_client.Gauge("open", "Open.", registry=registry)
         self.is_draining = False
-        self.link = Worker(path, lambda: [self.calls, self.open], lambda: self.is_draining)
+        self.link = Worker(path, self.families, lambda: self.is_draining)
+
+    async def families(self) -> list[Family]:
+        return await in_slices(take([self.calls, self.open]))
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ async def members(collector: Collector, path: Path, count: int = 2) -> AsyncIter
 
 async def until(collector: Collector, line: str) -> str:
     async with asyncio.timeout(10):
-        while line not in (text := (await collector.answer("/metrics", "")).body.decode()):  # noqa: ASYNC110
+        while line not in (text := b"".join((await collector.answer("/metrics", "")).pieces).decode()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         return text
 
@@ -56,7 +60,7 @@ async def test_a_scrape_shows_the_present_sum(collector: Collector, tmp_path: Pa
         two.calls.inc(3)
         one.open.set(1)
 
-        text = (await collector.answer("/metrics", "")).body.decode()
+        text = b"".join((await collector.answer("/metrics", "")).pieces).decode()
 
         assert "calls_total 5.0\n" in text
         assert "open 1.0\n" in text
@@ -69,8 +73,8 @@ async def test_every_worker_gives_the_same_answer(collector: Collector, tmp_path
         answer = await two.link.ask("/metrics", "application/openmetrics-text")
 
         assert answer is not None
-        assert b"calls_total 2.0\n" in answer.body
-        assert answer.body.endswith(b"# EOF\n")
+        assert b"calls_total 2.0\n" in b"".join(answer.pieces)
+        assert answer.pieces[-1].endswith(b"# EOF\n")
 
 
 async def test_what_a_worker_counted_last_is_not_lost_when_it_ends_in_order(
@@ -86,6 +90,13 @@ async def test_what_a_worker_counted_last_is_not_lost_when_it_ends_in_order(
         assert "calls_total 7.0\n" in text
         assert "open 0.0\n" in text
         assert "llm_proxy_worker_exits_total 1.0" in text
+
+
+async def test_the_admin_process_shows_itself_beside_the_workers(collector: Collector, tmp_path: Path) -> None:
+    async with members(collector, tmp_path / "link"):
+        text = await until(collector, 'process_open_fds{process="admin"}')
+
+        assert text.count("# TYPE process_open_fds gauge") == 1
 
 
 async def test_ready_means_that_a_worker_is_and_none_is_draining(collector: Collector, tmp_path: Path) -> None:

@@ -7,19 +7,19 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
-from prometheus_client.metrics import MetricWrapperBase
 
 from proxy.commands.serve import EXIT_FAILED, EXIT_OK, Options, Stops, Watch, banner, freeze
 from proxy.config import Config, Loaded, load
 from proxy.hub.errors import ConfigError
 from proxy.logs import LogOutput, start_logging
-from proxy.server.admin import ADMIN_PATHS
+from proxy.server.admin import ADMIN_PATHS, send_pieces
 from proxy.server.answers import SERVER_NAME
 from proxy.server.app import ENDING_S, ProxyServer, family_of, reachable_url, split_address, start
 from proxy.worker_link import Collector, Worker
@@ -45,7 +45,7 @@ def run(config: Config, options: Options) -> int:
         link = str(Path(folder) / "link")
         slots = [Slot("admin", lambda orders: _run_admin(config, options.loaded, link, orders), is_worker=False)]
         slots += [
-            Slot(f"worker {number}", lambda orders: _run_worker(config, options, link, orders))
+            Slot(f"worker {number}", partial(_run_worker, config, options, link, f"worker-{number}"))
             for number in range(1, (config.workers or cpu_count()) + 1)
         ]
         drain_s = config.drain.lame_duck_s + config.drain.deadline_s + ENDING_S
@@ -115,11 +115,11 @@ def _nothing() -> None:
 # --- a worker
 
 
-def _run_worker(config: Config, options: Options, link: str, orders: socket.socket) -> int:
+def _run_worker(config: Config, options: Options, link: str, name: str, orders: socket.socket) -> int:
     loaded = _newest(options)
     # What cannot change while the parent runs, whatever the file says by now.
     fixed = msgspec.structs.replace(loaded.config, listen=config.listen, admin=config.admin)
-    return _run(loaded, lambda output: _serve_worker(fixed, options, link, orders, output))
+    return _run(loaded, lambda output: _serve_worker(fixed, options, link, name, orders, output))
 
 
 def _newest(options: Options) -> Loaded:
@@ -131,15 +131,14 @@ def _newest(options: Options) -> Loaded:
         return options.loaded
 
 
-async def _serve_worker(config: Config, options: Options, link: str, orders: socket.socket, output: LogOutput) -> None:
+async def _serve_worker(
+    config: Config, options: Options, link: str, name: str, orders: socket.socket, output: LogOutput
+) -> None:
     running = await start(config, is_worker=True)
     gateway = running.gateway
+    gateway.metrics.process.rename(name)
 
-    def instruments() -> Iterable[MetricWrapperBase]:
-        gateway.refresh_gauges()
-        return gateway.metrics.instruments()
-
-    worker = Worker(link, instruments, lambda: gateway.is_draining)
+    worker = Worker(link, gateway.metric_families, lambda: gateway.is_draining)
     gateway.ask_admin = worker.ask
     watch = Watch(running, options, output)
     stops = Stops(running)
@@ -197,7 +196,6 @@ def _admin_handler(collector: Collector) -> Callable[[BaseRequest], Coroutine[No
         if request.path not in ADMIN_PATHS or request.method not in ("GET", "HEAD"):
             return web.Response(status=404, text="no such admin route\n", headers=headers)
         answer = await collector.answer(request.path, request.headers.get("Accept", ""))
-        headers["Content-Type"] = answer.content_type
-        return web.Response(status=answer.status, body=answer.body, headers=headers)
+        return await send_pieces(request, answer, headers)
 
     return handle

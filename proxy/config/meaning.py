@@ -255,8 +255,6 @@ class Checker:
             self.warn(("resume", "store"), "streams cannot be resumed yet: this has no effect")
         if config.coalesce.max_delay_ms or config.coalesce.max_bytes:
             self.warn(("coalesce",), "events are not coalesced yet: this has no effect")
-        if config.metrics.label_keys:
-            self.warn(("metrics", "label_keys"), "metrics do not name keys yet: this has no effect")
 
     def _check_store(self, section: str, store: Secret | None, text: str, words: tuple[str, ...]) -> None:
         path = (section, "store")

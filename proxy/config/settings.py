@@ -336,7 +336,10 @@ class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
     """What /metrics shows."""
 
     label_keys: bool = False
-    """Count calls by the name of the caller's key as well."""
+    """Count calls and tokens by the name of the caller's key as well."""
+    max_label_sets: Annotated[int, Meta(ge=20, le=100_000)] = 200
+    """Of one metric; a further provider, model or key is counted as `_other`. What dashboard and alerts need does not
+    count: it is there from the start."""
 
 
 class Drain(Struct, frozen=True, forbid_unknown_fields=True):

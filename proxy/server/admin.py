@@ -1,14 +1,17 @@
 """Health, readiness and metrics. On their own listener when `admin.listen` is set, else on the main port for loopback only."""
 
+import asyncio
 import ipaddress
+from collections.abc import Mapping
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from proxy.hub.errors import CallerError, ErrorKind
+from proxy.metrics_sum import format_of, in_slices, write
 from proxy.server.answers import SERVER_NAME
 from proxy.server.gateway import Gateway
-from proxy.worker_link import SHARED_PATHS
+from proxy.worker_link import SHARED_PATHS, Answered
 
 ADMIN_PATHS = ("/metrics", "/healthz", "/livez", "/readyz")
 
@@ -19,15 +22,14 @@ async def answer_admin(gateway: Gateway, request: BaseRequest) -> web.StreamResp
     if gateway.ask_admin is not None and request.path in SHARED_PATHS:
         answer = await gateway.ask_admin(request.path, request.headers.get("Accept", ""))
         if answer is not None:
-            headers["Content-Type"] = answer.content_type
-            return web.Response(status=answer.status, body=answer.body, headers=headers)
+            return await send_pieces(request, answer, headers)
         if request.path == "/metrics":
             return web.Response(status=503, text="the admin process does not answer\n", headers=headers)
     match request.path:
         case "/metrics":
-            gateway.refresh_gauges()
-            body, content_type = await gateway.metrics.expose(request.headers.get("Accept", ""))
-            return web.Response(body=body, headers={**headers, "Content-Type": content_type})
+            how = format_of(request.headers.get("Accept", ""))
+            pieces = await in_slices(write(await gateway.metric_families(), how))
+            return await send_pieces(request, Answered(200, how.value, pieces), headers)
         case "/readyz":
             # An upstream that is down does not make us unready: else one provider's outage empties the whole fleet.
             if gateway.is_draining:
@@ -35,6 +37,20 @@ async def answer_admin(gateway: Gateway, request: BaseRequest) -> web.StreamResp
             return web.Response(text="ready\n", headers=headers)
         case _:
             return web.Response(text="ok\n", headers=headers)
+
+
+async def send_pieces(request: BaseRequest, answer: Answered, headers: Mapping[str, str]) -> web.StreamResponse:
+    """Answer with a body that is sent piece by piece: the loop goes on after each."""
+    response = web.StreamResponse(status=answer.status, headers={**headers, "Content-Type": answer.content_type})
+    response.content_length = sum(map(len, answer.pieces))
+    await asyncio.sleep(0)
+    await response.prepare(request)
+    if request.method != "HEAD":
+        for piece in answer.pieces:
+            await response.write(piece)
+            await asyncio.sleep(0)
+    await response.write_eof()
+    return response
 
 
 def refuse_remote(request: BaseRequest) -> CallerError | None:

@@ -23,13 +23,14 @@ from proxy.limits import Limiter
 from proxy.limits_redis import SharedLimits
 from proxy.live import LiveCalls, LiveSource
 from proxy.metrics import CallMetrics, Metrics
+from proxy.metrics_sum import Family
 from proxy.record import CallRecord
 from proxy.routing import ResolvedTarget, Router
 from proxy.server.answers import error_answer
 from proxy.server.cors import answer_preflight, cors_headers
 from proxy.server.dispatch import Dispatcher
 from proxy.upstream import UpstreamPool
-from proxy.worker_link import Answer
+from proxy.worker_link import Answered
 
 _DIALECT_OF_PREFIX = (
     ("/v1/messages", "anthropic"),
@@ -74,7 +75,7 @@ class Gateway:
         self.live: dict[str, CallRecord] = {}
         """Calls in progress by stream id."""
         self.is_draining = False
-        self.ask_admin: Callable[[str, str], Awaitable[Answer | None]] | None = None
+        self.ask_admin: Callable[[str, str], Awaitable[Answered | None]] | None = None
         """Answers an admin path (with an `Accept`) for all workers; `None`: this process is the only one."""
         self.loop = asyncio.get_running_loop()
         self.limiter = Limiter(self.loop, shared_limits)
@@ -144,12 +145,14 @@ class Gateway:
             if record.end_drained is not None:
                 record.end_drained()
 
-    def refresh_gauges(self) -> None:
-        """Bring those gauges up to date that nobody sets when they change."""
+    async def metric_families(self) -> list[Family]:
+        """The present values of all metrics, in parts; those that nobody sets when they change are looked up."""
         opened, idle = self.pool.open_count, self.pool.idle_count
         self.metrics.upstream_connections.labels("busy").set(opened - idle)
         self.metrics.upstream_connections.labels("idle").set(idle)
         self.metrics.refresh_limits(self.limiter)
+        self.snapshot.metrics.refresh_breakers(self.snapshot.breakers, self.loop.time())
+        return await self.metrics.families()
 
     def _no_route(self, request: BaseRequest, allowed: frozenset[str]) -> CallerError:
         if not allowed:

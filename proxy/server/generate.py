@@ -145,7 +145,7 @@ class Generation(CallHandler):
 
     async def _attempt_once(self, call: Call, target: ResolvedTarget, prefill: str | None) -> web.StreamResponse:
         record = self.record
-        record.begin_attempt(is_joining=self.session.is_begun)
+        record.begin_attempt(self.gateway.loop.time(), is_joining=self.session.is_begun)
         inject_usage = self.snapshot.config.usage is UsageMode.INJECT
         opened = await attempt(
             call,

@@ -316,7 +316,6 @@ def test_what_is_probably_not_meant_is_a_warning(text: str, warning: str, tmp_pa
     [
         ("resume: {store: memory}", "resume.store: streams cannot be resumed yet"),
         ("coalesce: {max_delay_ms: 5}", "coalesce: events are not coalesced yet"),
-        ("metrics: {label_keys: true}", "metrics.label_keys: metrics do not name keys yet"),
     ],
 )
 def test_keys_without_effect_are_warned_of(text: str, says: str, tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ WITHOUT_DATA = {
     "llm_proxy_upstream_attempts_total": "only after a target has failed",
     "llm_proxy_limit_store": "only where limits are shared through a store",
     "llm_proxy_draining{": "annotation: only while a replica drains",
+    "llm_proxy_breaker_opened_total": "only while targets keep failing",
+    "llm_proxy_label_overflow_total": "only where a metric has no room",
     "changes(llm_proxy_config": "annotation: only after a reload",
     "llm_proxy_conversion_notes_total{kind=": "only after a vendor has changed its format",
 }
@@ -76,7 +78,7 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 
 
-METRIC = re.compile(r"\b((?:llm_proxy|gen_ai|namespace_job:)[a-zA-Z0-9_:]*)(\{[^}]*\})?")
+METRIC = re.compile(r"\b((?:llm_proxy|gen_ai|process_|namespace_job:)[a-zA-Z0-9_:]*)(\{[^}]*\})?")
 NO_METRICS = {"gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type", "gen_ai_operation_name"}
 
 
