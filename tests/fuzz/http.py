@@ -33,8 +33,8 @@ WARM_BATCHES = 8
 MAX_GROWTH = 0.10
 MAX_GROWTH_BYTES = 6 << 20
 """What a tenth is of a process of the usual size: the smaller of a run's first levels may not fail it by noise."""
-LATE_S = 8.0
-"""Until an answer: the proxy's own deadlines are a second each, and the machine may be busy."""
+LATE_S = 30.0
+"""Until an answer: the proxy's own deadlines are a second each, but this runs beside other work, and gives way to it."""
 QUIET_S = 0.05
 """After the last byte of a whole answer, when no further one is expected."""
 SUSPECT = re.compile(rb'Traceback|"level":"(?:error|critical)"|"exception"|never retrieved|Warning')

@@ -62,11 +62,16 @@ class ProxyProcess:
 
 @contextlib.asynccontextmanager
 async def proxy_process(
-    config: Mapping[str, Any], tmp_path: Path, *, environ: Mapping[str, str] | None = None, file: Path | None = None
+    config: Mapping[str, Any],
+    tmp_path: Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
+    module: str = "proxy",
 ) -> AsyncIterator[ProxyProcess]:
     """Start `python -m proxy serve` with `config`, and end it: by SIGTERM, by SIGKILL if that takes too long.
 
-    `file`: where `config` stands already.
+    `file`: where `config` stands already. `module`: what to run in place of `proxy`, with the same arguments.
     """
     if file is None:
         file = tmp_path / "proxy.yaml"
@@ -74,7 +79,7 @@ async def proxy_process(
     log = tmp_path / "proxy.log"
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy", "serve", "--config", str(file)),
+            *(sys.executable, "-m", module, "serve", "--config", str(file)),
             cwd=PROJECT,
             stdout=asyncio.subprocess.PIPE,
             stderr=sink,
