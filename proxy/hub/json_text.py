@@ -9,6 +9,8 @@ Both become U+FFFD. Good text never comes here: callers try the plain decode fir
 
 import re
 
+import msgspec
+
 _ESCAPE = re.compile(
     rb"\\(?:"
     rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -30,3 +32,12 @@ def mended(text: bytes) -> bytes:
 
 def _keep_or_replace(escape: re.Match[bytes]) -> bytes:
     return b"\\ufffd" if escape.group(1) is not None else escape.group()
+
+
+def is_json(text: bytes) -> bool:
+    """Whether `text` has the form of one JSON text; faults that can be mended are none."""
+    try:
+        msgspec.json.decode(mended(text), type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True

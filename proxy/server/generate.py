@@ -20,9 +20,11 @@ from proxy.failover import REQUEST_FAULTS, Plan
 from proxy.hub.completion import Completion
 from proxy.hub.errors import ErrorKind, ProxyError, UpstreamError, UpstreamProtocolError
 from proxy.hub.estimate import estimate_input_tokens
+from proxy.hub.json_text import is_json
 from proxy.hub.transcode import Collect
 from proxy.limits import Admission
 from proxy.record import Outcome, Phase
+from proxy.relay import RESCUABLE
 from proxy.routing import ResolvedTarget
 from proxy.server.answers import SERVER_NAME, json_answer
 from proxy.server.body import read_body
@@ -208,14 +210,17 @@ class Generation(CallHandler):
         """The upstream's own JSON, byte for byte; usage is read from it if it can be."""
         record = self.record
         body = await self._read_whole(opened)
-        record.outcome = Outcome.COMPLETED
-        record.bytes_down = len(body)
         try:
             completion = opened.target.provider.decode_completion(body, opened.target.target)
-        except UpstreamError:
+        except UpstreamError as fault:
+            # An error under a status of success, or no answer at all: another target may have one.
+            if fault.kind in RESCUABLE and not (fault.kind is ErrorKind.PROTOCOL and is_json(body)):
+                raise
             record.tap_failed = True
         else:
             record.usage, record.end = completion.usage, completion.end
+        record.outcome = Outcome.COMPLETED
+        record.bytes_down = len(body)
         media_type = opened.exchange.headers.get("content-type", "application/json")
         return web.Response(
             body=body,

@@ -93,19 +93,27 @@ class Pair:
 
 @contextlib.asynccontextmanager
 async def pair(
-    folder: Path, *, first_kind: str = "openai_chat", prefill: bool = False, **config: Any
+    folder: Path,
+    *,
+    first_kind: str = "openai_chat",
+    prefill: bool = False,
+    silence_s: float = SILENCE_S,
+    context_tokens: tuple[int | None, int | None] = (None, None),
+    **config: Any,
 ) -> AsyncIterator[Pair]:
-    """`config`: what differs from the defaults."""
+    """`config`: what differs from the defaults. `silence_s`: the deadlines of the first provider."""
     async with contextlib.AsyncExitStack() as resources:
         first, second = FaultyUpstream(), FaultyUpstream()
         providers: list[dict[str, Any]] = []
         for name, upstream, kind in (("first", first, first_kind), ("second", second, "openai_chat")):
             await resources.enter_async_context(upstream.server)
-            silence = {"headers_s": SILENCE_S, "first_event_s": SILENCE_S, "idle_s": SILENCE_S}
+            silence = {"headers_s": silence_s, "first_event_s": silence_s, "idle_s": silence_s}
             base = upstream.server.url + ("/v1" if kind == "openai_chat" else "")
             providers.append(provider(name, kind, base, timeouts=silence if name == "first" else {}))
+        first_tokens, second_tokens = ({"context_tokens": count} if count else {} for count in context_tokens)
+        both = [{"provider": "first", **first_tokens}, {"provider": "second", "prefill": prefill, **second_tokens}]
         models = [
-            {"name": "pair-*", "targets": [{"provider": "first"}, {"provider": "second", "prefill": prefill}]},
+            {"name": "pair-*", "targets": both},
             {"name": "alone-*", "targets": [{"provider": "first"}]},
         ]
         limits = {"max_frame_bytes": MAX_FRAME_BYTES}

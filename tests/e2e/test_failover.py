@@ -1,13 +1,15 @@
 """Failover as a referee scores it: with a second target, the caller gets the whole answer whatever the first one does."""
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import pytest_asyncio
 
-from tests.e2e.fault_row import WHOLE, Row, always, good, sized
+from tests.e2e.calls import BODIES
+from tests.e2e.fault_row import CHAT, WHOLE, Row, always, good, sized
 from tests.e2e.faults import UPSTREAM_FAULTS
 from tests.e2e.pair import SILENCE_S, Pair, pair
 
@@ -19,9 +21,15 @@ OURS = {"status_400", "status_413", "status_415", "status_418", "status_422"}
 """The request is to blame: asked of nobody else."""
 DELIVERED = {"endless_content", "only_terminator"}
 """The first answer is not the beginning of the second: they cannot be joined."""
-FAULTS = [
-    row for row in UPSTREAM_FAULTS if row.answers and not row.expect.is_success and row.name not in OURS | DELIVERED
-]
+WAITS = {"silent", "silent_in_head", "head_drips"}
+"""A whole answer has its head when it is complete: until then no silence can be told from work."""
+
+
+def _is_fault(row: Row, *, is_converted: bool) -> bool:
+    return bool(row.answers) and not row.expectation(is_converted=is_converted).is_success
+
+
+FAULTS = [row for row in UPSTREAM_FAULTS if _is_fault(row, is_converted=True) and row.name not in OURS | DELIVERED]
 RATE_LIMITED = always(sized("429 No", b'{"error":{"message":"Slow down."}}'))
 
 
@@ -34,16 +42,65 @@ async def targets(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pai
 
 @pytest.mark.parametrize("row", FAULTS, ids=str)
 async def test_the_second_target_makes_the_answer_whole(row: Row, targets: Pair) -> None:
-    model = f"pair-{row.name}"
-    first, second = targets.play(model, row.answers, (good,))
+    """For those whose answers are converted, streamed and whole, and for one whose bytes are the upstream's."""
+    calls: dict[str, Callable[[str], Awaitable[bool]]] = {
+        "canonical": lambda model: _is_whole_canonical(targets, model),
+        "anthropic": lambda model: _is_whole_anthropic(targets, model),
+    }
+    if _is_fault(row, is_converted=False):
+        calls["openai_chat"] = lambda model: _is_whole_openai(targets, model)
+        if row.name not in WAITS:
+            calls["openai_chat_whole"] = lambda model: _is_whole_answer(targets, model)
+    models = {name: f"pair-{row.name}-{name}" for name in calls}
+    scenarios = {name: targets.play(model, row.answers, (good,)) for name, model in models.items()}
+
+    # All at once: what is waited for is waited for once.
+    whole = await asyncio.gather(*(call(models[name]) for name, call in calls.items()))
+
+    assert dict(zip(calls, whole, strict=True)) == dict.fromkeys(calls, True)
+    attempts = {name: (len(first.attempts), len(second.attempts)) for name, (first, second) in scenarios.items()}
+    assert attempts == dict.fromkeys(calls, (1, 1))
+
+
+async def _is_whole_canonical(targets: Pair, model: str) -> bool:
+    heard = await targets.hear(model)
+    return heard.is_whole and heard.text == WHOLE and heard.status == 200
+
+
+async def _is_whole_openai(targets: Pair, model: str) -> bool:
+    body = await targets.raw("openai_chat", model)
+    text = b"".join(re.findall(rb'"content":"([^"]*)"', body)).decode()
+    # Of an answer that was cut within its terminator, the caller has a finish reason already.
+    has_end = b'"finish_reason":"stop"' in body and body.count(b"[DONE]") == 1 and body.endswith(CHAT.terminator)
+    return text == WHOLE and has_end and b'"error"' not in body
+
+
+async def _is_whole_anthropic(targets: Pair, model: str) -> bool:
+    body = await targets.raw("anthropic", model)
+    text = b"".join(re.findall(rb'"text_delta","text":"([^"]*)"', body)).decode()
+    names = (b"message_start", b"message_delta", b"message_stop")
+    return (
+        text == WHOLE and all(body.count(b"event: %b\n" % name) == 1 for name in names) and b"event: error" not in body
+    )
+
+
+async def _is_whole_answer(targets: Pair, model: str) -> bool:
+    messages = BODIES["openai_chat"][1]["messages"]
+    answer = await targets.http.post("/v1/chat/completions", json={"model": model, "messages": messages})
+    choice = answer.json()["choices"][0]
+    return (choice["message"]["content"], choice["finish_reason"]) == (WHOLE, "stop")
+
+
+@pytest.mark.parametrize("row", [row for row in FAULTS if row.group == "before the body: status"], ids=str)
+async def test_the_answer_names_who_gave_it(row: Row, targets: Pair) -> None:
+    model = f"pair-named-{row.name}"
+    targets.play(model, row.answers, (good,))
 
     heard = await targets.hear(model)
 
-    assert heard.text == WHOLE, heard
     assert heard.is_whole
-    assert heard.status == 200
-    assert len(first.attempts) == 1
-    assert len(second.attempts) == 1
+    assert (heard.headers["x-proxy-provider"], heard.headers["x-proxy-model"]) == ("second", model)
+    assert heard.headers["x-proxy-attempts"] == "2"
 
 
 async def test_a_persistent_429_is_asked_twice_at_most_within_a_second_and_a_half(targets: Pair) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.hub.json_text import mended
+from proxy.hub.json_text import is_json, mended
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,13 @@ def test_good_text_stays_as_it_is(text: str) -> None:
 @given(st.binary())
 def test_what_is_mended_once_stays_so(text: bytes) -> None:
     assert mended(mended(text)) == mended(text)
+
+
+@pytest.mark.parametrize("text", [b"{}", b' {"a": [1, "\\ud83d", "\xff"]}\n', b"7"])
+def test_what_has_the_form_of_json(text: bytes) -> None:
+    assert is_json(text)
+
+
+@pytest.mark.parametrize("text", [b"", b'{"id":', b"<html>", b"{} {}", b'{"a": NaN}'])
+def test_what_has_not(text: bytes) -> None:
+    assert not is_json(text)
