@@ -3,7 +3,9 @@
     worker -> admin   Hello                       "this connection is a worker's"
     admin  -> worker  Want                        once a second, and for each scrape
     worker -> admin   Family ... Done             its metrics, in slices
+    admin  -> worker  Question -> Found ...       for each look at the calls in progress, or order to end one
     worker -> admin   Ask -> Answer, Piece ...    on another connection: an admin route of the worker's own port
+    worker -> admin   Question -> Found ...       likewise: a look or an order there
 
 A frame is a length of four bytes and a message. The kernel closes a dead worker's connection: that is how its gauges go
 and its counters stay. A worker that ends in order gives its last values first.
@@ -14,13 +16,16 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from proxy.live import KillResult, LiveSource, Look
 from proxy.metrics_process import ProcessMetrics
 from proxy.metrics_sum import Family, Totals, format_of, in_slices, take, write
+from proxy.worker_calls import CallsOfWorkers, Found, Question, answers
 
 _LOG = logging.getLogger("proxy.workers")
 
@@ -90,7 +95,7 @@ class Answered(NamedTuple):
     pieces: list[bytes]
 
 
-Message = Hello | Want | Part | Done | Ask | Answer | Piece
+Message = Hello | Want | Part | Done | Ask | Answer | Piece | Question | Found
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
@@ -124,15 +129,20 @@ async def _receive(reader: asyncio.StreamReader) -> Message:
 
 
 class Worker:
-    """The worker's end. `close` gives the last numbers."""
+    """The worker's end; for the routes of its own port a `live.LiveSource` of all workers. `close` gives the last numbers."""
 
     def __init__(
-        self, path: str, families: Callable[[], Awaitable[Iterable[Family]]], is_draining: Callable[[], bool]
+        self,
+        path: str,
+        families: Callable[[], Awaitable[Iterable[Family]]],
+        is_draining: Callable[[], bool],
+        calls: LiveSource,
     ) -> None:
-        """`families`: the present values, in parts."""
+        """`families`: the present values, in parts. `calls`: this worker's."""
         self._path = path
         self._families = families
         self._is_draining = is_draining
+        self._calls = calls
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._sending = asyncio.Lock()
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -149,6 +159,37 @@ class Worker:
                     writer.close()
         except (OSError, EOFError):
             return None
+
+    async def look(self, stream_id: str | None) -> Look | None:
+        """See `LiveSource`."""
+        found = await self._question(Question(0, stream_id, is_order=False))
+        if found is None:
+            return None
+        return Look(found[-1].is_draining, [stream for part in found for stream in part.streams])
+
+    async def kill(self, stream_id: str) -> KillResult | None:
+        """See `LiveSource`."""
+        found = await self._question(Question(0, stream_id, is_order=True))
+        return None if found is None else found[-1].result
+
+    async def _question(self, question: Question) -> list[Found] | None:
+        """The whole answer for all workers; `None` when the admin process does not give one."""
+        parts: list[Found] = []
+        try:
+            async with asyncio.timeout(2 * ANSWER_S):
+                reader, writer = await asyncio.open_unix_connection(self._path)
+                try:
+                    _send(writer, question)
+                    while not (parts and parts[-1].is_last):
+                        message = await _receive(reader)
+                        if not isinstance(message, Found):
+                            return None
+                        parts.append(message)
+                finally:
+                    writer.close()
+        except (OSError, EOFError):
+            return None
+        return parts
 
     async def close(self) -> None:
         """Give the last numbers and hang up."""
@@ -172,8 +213,11 @@ class Worker:
             with contextlib.suppress(OSError, EOFError):
                 reader, writer = self._streams = await asyncio.open_unix_connection(self._path)
                 _send(writer, Hello(os.getpid()))
-                while isinstance(await _receive(reader), Want):
-                    await self._give(writer)
+                while isinstance(message := await _receive(reader), Want | Question):
+                    if isinstance(message, Want):
+                        await self._give(writer)
+                    else:
+                        await _answer_question(message, self._calls, writer)
             if self._streams is not None:
                 self._streams[1].close()
                 self._streams = None
@@ -215,6 +259,8 @@ class Collector:
         self._handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._poll: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
+        self.calls = CallsOfWorkers(self._ways_to_ask, lambda: self.is_draining, ANSWER_S)
+        """The calls of all workers."""
 
     async def start(self, path: str) -> None:
         """Listen at `path`, in place of one that is gone."""
@@ -282,6 +328,9 @@ class Collector:
             Family("llm_proxy_worker_exits", "Worker processes that ended.", "counter", {"_total": self._ends}),
         ]
 
+    def _ways_to_ask(self) -> list[tuple[int, Callable[[Question], None]]]:
+        return [(member.number, partial(_send, member.writer)) for member in self._members.values()]
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -290,6 +339,8 @@ class Collector:
             first = await _receive(reader)
             if isinstance(first, Hello):
                 await self._follow(reader, writer)
+            elif isinstance(first, Question):
+                await _answer_question(first, self.calls, writer)
             elif isinstance(first, Ask):
                 status, content_type, pieces = await self.answer(first.path, first.accept)
                 _send(writer, Answer(status, content_type, len(pieces)))
@@ -314,6 +365,8 @@ class Collector:
                 message = await _receive(reader)
                 if isinstance(message, Part):
                     parts.append(message.family)
+                elif isinstance(message, Found):
+                    self.calls.found(message)
                 elif isinstance(message, Done):
                     self._totals.update(member.number, parts)
                     parts = []
@@ -322,9 +375,17 @@ class Collector:
                     member.answered.set()
         finally:
             del self._members[member.number]
+            self.calls.lost(member.number)
             member.answered.set()
             self._totals.end(member.number)
             self._ends += 1
+
+
+async def _answer_question(question: Question, calls: LiveSource, writer: asyncio.StreamWriter) -> None:
+    for part in await answers(question, calls):
+        _send(writer, part)
+        await writer.drain()
+        await asyncio.sleep(0)
 
 
 def _text(status: int, text: str) -> Answered:

@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import prometheus_client
 import pytest
 
+from proxy.live import KillResult, LiveCalls, Look, StreamView
 from proxy.metrics_sum import Family, in_slices, take
+from proxy.record import CallRecord
 from proxy.worker_link import Collector, Worker
 
 
@@ -20,7 +24,9 @@ class Member:
         self.calls = prometheus_client.Counter("calls", "Calls.", registry=registry)
         self.open = prometheus_client.Gauge("open", "Open.", registry=registry)
         self.is_draining = False
-        self.link = Worker(path, self.families, lambda: self.is_draining)
+        self.live: dict[str, CallRecord] = {}
+        calls = LiveCalls(self.live, lambda: 0.0, lambda: self.is_draining)
+        self.link = Worker(path, self.families, lambda: self.is_draining, calls)
 
     async def families(self) -> list[Family]:
         return await in_slices(take([self.calls, self.open]))
@@ -97,6 +103,45 @@ async def test_the_admin_process_shows_itself_beside_the_workers(collector: Coll
         text = await until(collector, 'process_open_fds{process="admin"}')
 
         assert text.count("# TYPE process_open_fds gauge") == 1
+
+
+def names(look: Look | None) -> set[str]:
+    assert look is not None
+    return {msgspec.json.decode(one, type=StreamView).id for one in look.streams}
+
+
+async def test_calls_of_all_workers_are_seen_and_ended_wherever_one_asks(collector: Collector, tmp_path: Path) -> None:
+    async with members(collector, tmp_path / "link") as (one, two):
+        killed: list[str] = []
+        for member, name in ((one, "a"), (two, "b")):
+            record = member.live[name] = CallRecord("r", "canonical", 0.0)
+            record.kill = partial(killed.append, name)
+
+        assert names(await collector.calls.look(None)) == names(await one.link.look(None)) == {"a", "b"}
+        assert names(await one.link.look("b")) == {"b"}
+        assert await two.link.kill("a") is KillResult.KILLED
+        assert await collector.calls.kill("b") is KillResult.KILLED
+        assert await one.link.kill("c") is KillResult.UNKNOWN
+        assert killed == ["a", "b"]
+
+
+async def test_the_calls_of_a_worker_that_ended_are_gone(collector: Collector, tmp_path: Path) -> None:
+    async with members(collector, tmp_path / "link") as (one, two):
+        one.live["a"] = two.live["b"] = CallRecord("r", "canonical", 0.0)
+
+        await one.link.close()
+        await until(collector, "llm_proxy_workers 1.0")
+
+        assert names(await collector.calls.look(None)) == {"b"}
+        assert await collector.calls.kill("a") is KillResult.UNKNOWN
+
+
+async def test_without_an_admin_process_nobody_answers_for_all(tmp_path: Path) -> None:
+    member = Member(str(tmp_path / "link"))
+
+    assert await member.link.look(None) is None
+    assert await member.link.kill("a") is None
+    await member.link.close()
 
 
 async def test_ready_means_that_a_worker_is_and_none_is_draining(collector: Collector, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from proxy.logs import LogOutput, start_logging
 from proxy.server.admin import ADMIN_PATHS, send_pieces
 from proxy.server.answers import SERVER_NAME
 from proxy.server.app import ENDING_S, ProxyServer, family_of, reachable_url, split_address, start
+from proxy.server.dispatch import Dispatcher
+from proxy.server.streams import add_stream_routes
 from proxy.worker_link import Collector, Worker
 from proxy.workers import DRAIN, NOW, READY, RELOAD, Slot, Supervisor, cpu_count
 
@@ -138,8 +140,9 @@ async def _serve_worker(
     gateway = running.gateway
     gateway.metrics.process.rename(name)
 
-    worker = Worker(link, gateway.metric_families, lambda: gateway.is_draining)
+    worker = Worker(link, gateway.metric_families, lambda: gateway.is_draining, gateway.calls)
     gateway.ask_admin = worker.ask
+    gateway.all_calls = worker
     watch = Watch(running, options, output)
     stops = Stops(running)
     try:
@@ -191,7 +194,14 @@ async def _serve_admin(config: Config, link: str, orders: socket.socket) -> None
 
 
 def _admin_handler(collector: Collector) -> Callable[[BaseRequest], Coroutine[None, None, web.StreamResponse]]:
+    streams = Dispatcher()
+    add_stream_routes(streams, lambda: collector.calls)
+
     async def handle(request: BaseRequest) -> web.StreamResponse:
+        found = streams.find(request.method, request.rel_url.raw_path)
+        if not isinstance(found, frozenset):
+            answer_streams, values = found
+            return await answer_streams(request, values)
         headers = {"Server": SERVER_NAME, "Cache-Control": "no-store"}
         if request.path not in ADMIN_PATHS or request.method not in ("GET", "HEAD"):
             return web.Response(status=404, text="no such admin route\n", headers=headers)

@@ -131,6 +131,49 @@ async def test_a_killed_worker_takes_only_its_own_streams_and_the_sums_stay_righ
     assert await get(f"{admin}/readyz") == (200, "ready\n")
 
 
+async def streams(admin: str) -> list[dict[str, Any]]:
+    status, text = await get(f"{admin}/streams")
+    assert status == 200
+    return list(yaml.safe_load(text)["streams"])
+
+
+async def test_calls_of_all_workers_are_seen_and_ended(
+    proxy: tuple[ProxyProcess, str], upstream: ReplayServer
+) -> None:
+    running, admin = proxy
+    upstream.respond_with(sse(FIRST + chat_stream(3), holds=(len(FIRST),)))
+    calls = [RawCall(running.port) for _ in range(30)]
+    ids: list[str] = []
+    for call in calls:
+        await call.send(request_bytes("openai_chat", "chat"))
+        received = await call.read_until(b"one")
+        ids.append(re.findall(rb"(?i)x-proxy-stream: ([0-9a-f]+)", received)[0].decode())
+
+    seen = await streams(admin)
+    of_worker = {one["id"]: one["worker"] for one in seen}
+    assert set(of_worker) == set(ids)
+    workers = sorted(set(of_worker.values()), key=list(of_worker.values()).count)
+    assert len(workers) == 2
+
+    async with aiohttp.ClientSession(admin) as session:
+        for worker in workers:
+            stream_id = next(name for name in ids if of_worker[name] == worker)
+            async with session.delete(f"/streams/{stream_id}") as response:
+                assert (response.status, (await response.json())["outcome"]) == (200, "killed")
+            await calls[ids.index(stream_id)].read_until(b'data: {"error"')
+            async with session.delete(f"/streams/{stream_id}") as response:
+                assert response.status == 404
+            del of_worker[stream_id]
+
+    os.kill(workers[0], signal.SIGKILL)
+    await metrics_until(admin, r"llm_proxy_worker_exits_total", 1)
+    left = {name for name, worker in of_worker.items() if worker != workers[0]}
+    assert {one["id"] for one in await streams(admin)} == left
+    for call in calls:
+        call.leave()
+    await metrics_until(admin, r'llm_proxy_streams_total\{.*outcome="killed"', 2 if len(left) else 1)
+
+
 async def test_every_worker_reloads(upstream: ReplayServer, tmp_path: Path) -> None:
     before = config(upstream)
     async with proxy_process(before, tmp_path) as running:
