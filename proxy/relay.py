@@ -41,6 +41,11 @@ class Deadlines(msgspec.Struct, frozen=True):
 class Source(Protocol):
     """The upstream side, as the relay sees it (`upstream.connection.Exchange`)."""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the HTTP message is read to its end, so that `body_ended` or `body_failed` follows in this turn."""
+        ...
+
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
@@ -139,6 +144,8 @@ class Relay:
         self._progress_at = now
         self._ended_at: float | None = None
         self._ended_as = Outcome.COMPLETED
+        self._last_out = b""
+        """The end of a complete answer, until it is clear that nothing follows: it then leaves in one write."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._is_over = False
@@ -167,18 +174,15 @@ class Relay:
         if summary.error is not None:
             self._fail_in_band(out)
             return
-        if out:
+        if summary.end is not None:
+            self._terminator_received(out, now)
+        elif out:
             self._last_write_at = now
             record.bytes_down += len(out)
-            if summary.end is not None and not self._is_exact:
-                self._sink.write_last(out)
-            else:
-                self._sink.write(out)
+            self._sink.write(out)
             if not record.events & 63:
                 record.added_s = self._loop.time() - now
         record.events = summary.events
-        if summary.end is not None:
-            self._after_terminator(now)
 
     def body_ended(self) -> None:
         """The upstream's HTTP message is complete; whether its stream is, the transcoder knows."""
@@ -188,7 +192,10 @@ class Relay:
         if self._summary.error is not None and self._ended_at is None:
             self._fail_in_band(out, upstream_done=True)
             return
-        self._write(out)
+        if self._summary.error is None:
+            self._write_last(self._last_out + out)
+        else:
+            self._write(out)
         self._end(self._ended_as, keep_source=True)
 
     def body_failed(self, error: UpstreamError) -> None:
@@ -196,6 +203,7 @@ class Relay:
         if self._is_over:
             return
         if self._ended_at is not None:
+            self._write(self._last_out)
             self._end(self._ended_as)
             return
         self._fail(error.kind, error.message, OUTCOME_OF_STREAM_ERROR.get(error.kind, Outcome.CUT))
@@ -214,14 +222,20 @@ class Relay:
         if is_first:
             self._hasten(now)
 
-    def _after_terminator(self, now: float) -> None:
-        if self._is_over:
-            return
+    def _terminator_received(self, out: bytes, now: float) -> None:
+        """The stream has its ending, in `out` or before it."""
         if not self._is_exact:
-            self._source.finish_in_background()
-            self._end(Outcome.COMPLETED, keep_source=True)
+            self._write_last(out)
+            if not self._is_over:
+                self._source.finish_in_background()
+                self._end(Outcome.COMPLETED, keep_source=True)
+        elif self._source.is_complete:
+            self._ended_at = now
+            self._last_out = out
         else:
-            self._linger(Outcome.COMPLETED, now)
+            self._write(out)
+            if not self._is_over:
+                self._linger(Outcome.COMPLETED, now)
 
     def _linger(self, outcome: Outcome, now: float) -> None:
         """The stream has its ending; what the provider sends after it still goes to the caller, for a moment."""
@@ -431,6 +445,12 @@ class Relay:
         if out:
             self._record.bytes_down += len(out)
             self._sink.write(out)
+
+    def _write_last(self, out: bytes) -> None:
+        """Write the end of the response. A response that has not begun is not begun for nothing."""
+        if out or self._sink.is_begun:
+            self._record.bytes_down += len(out)
+            self._sink.write_last(out)
 
     def _end(self, outcome: Outcome, *, keep_source: bool = False, break_caller: bool = False) -> None:
         if self._is_over:

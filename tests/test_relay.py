@@ -97,6 +97,7 @@ class Script:
 class Source:
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.is_complete = False
 
     def pause(self) -> None:
         self.calls.append("pause")
@@ -117,12 +118,14 @@ class Sink:
         self.is_begun = False
         self.is_aborted = False
         self.waiting = 0
+        self.lasts: list[bytes] = []
 
     def write(self, data: bytes) -> None:
         self.is_begun = True
         self.data += data
 
     def write_last(self, data: bytes) -> None:
+        self.lasts.append(data)
         self.write(data)
 
     def waiting_bytes(self) -> int:
@@ -185,6 +188,31 @@ async def test_an_exact_stream_keeps_what_follows_the_terminator() -> None:
     stage.assert_over(Outcome.COMPLETED)
     assert stage.sink.data == b"t.p"
     assert stage.source.calls == []
+
+
+async def test_the_end_of_an_exact_stream_and_of_its_message_leave_in_one_write() -> None:
+    stage = Stage(is_exact=True)
+
+    stage.relay.body_received(b"t")
+    stage.source.is_complete = True
+    stage.relay.body_received(b"t.")
+    stage.relay.body_ended()
+
+    stage.assert_over(Outcome.COMPLETED)
+    assert stage.sink.data == b"tt."
+    assert stage.sink.lasts == [b"t."]
+    assert stage.record.bytes_down == 3
+
+
+async def test_a_fault_behind_the_terminator_of_a_message_read_to_its_end_loses_nothing() -> None:
+    stage = Stage(is_exact=True)
+
+    stage.source.is_complete = True
+    stage.relay.body_received(b"t.")
+    stage.relay.body_failed(UpstreamError(ErrorKind.PROTOCOL, "truncated", code="truncated"))
+
+    stage.assert_over(Outcome.COMPLETED)
+    assert stage.sink.data == b"t."
 
 
 async def test_an_exact_stream_whose_message_never_ends_is_complete_after_a_moment() -> None:

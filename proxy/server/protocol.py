@@ -41,13 +41,27 @@ class CallerWatcher(Protocol):
 class CallerProtocol(RequestHandler):
     """aiohttp's request handler plus what the module's docstring lists."""
 
-    __slots__ = ("_head_timer", "header_timeout_s", "watcher")
+    __slots__ = ("_acknowledgement_s", "_head_timer", "header_timeout_s", "watcher")
 
     def __init__(self, manager: web.Server, *, header_timeout_s: float, **options: object) -> None:
         super().__init__(manager, **options)  # type: ignore[arg-type]  # aiohttp's own options, given by the server
         self.header_timeout_s = header_timeout_s
         self.watcher: CallerWatcher | None = None
         self._head_timer: asyncio.TimerHandle | None = None
+        self._acknowledgement_s = 0.0
+
+    def expect_acknowledgement(self, within_s: float) -> None:
+        """Let the kernel break the connection when bytes sent stay unacknowledged for `within_s` (Linux only)."""
+        if within_s == self._acknowledgement_s or self.transport is None:
+            return
+        self._acknowledgement_s = within_s
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT") and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(within_s * 1000))
+
+    async def drain_writes(self) -> None:
+        """Wait until the caller has taken enough. Raises ConnectionError when it has left."""
+        await self._drain_helper()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

@@ -127,9 +127,14 @@ class Session:
         if self._must_break():
             self._break()
             return
+        protocol = self._request.protocol
+        assert isinstance(protocol, CallerProtocol)
+        if self.response.is_whole and not protocol.writing_paused:
+            return
         try:
             async with asyncio.timeout(timeout_s):
                 await self.response.write_eof()
+                await protocol.drain_writes()
         except ConnectionError:
             # The caller has left, or was let go; the relay knows, and nobody is there to be told.
             return

@@ -20,6 +20,8 @@ from aiohttp.http_writer import StreamWriter
 from aiohttp.web_request import BaseRequest
 from aiohttp_sse import EventSourceResponse
 
+from proxy.server.protocol import CallerProtocol
+
 _T = TypeVar("_T")
 
 
@@ -33,10 +35,12 @@ class CallerStream(EventSourceResponse):
         self, *, content_type: str, headers: Mapping[str, str], peer_timeout_s: float, status: int = 200
     ) -> None:
         """`peer_timeout_s`: the kernel breaks a connection whose bytes stay unacknowledged that long."""
-        super().__init__(status=status, headers=headers, allow_all_methods=True, send_timeout=peer_timeout_s)
+        super().__init__(status=status, headers=headers, allow_all_methods=True, send_timeout=None)
         self.headers["Content-Type"] = content_type
         self.headers["Cache-Control"] = "no-cache, no-transform"
-        self._is_whole = False
+        self.is_whole = False
+        """The end of the message is written."""
+        self._peer_timeout_s = peer_timeout_s
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Send the headers. Unlike the parent's, starts no ping task."""
@@ -46,19 +50,20 @@ class CallerStream(EventSourceResponse):
             # No chunking there: the end of the connection is the end of the stream.
             self.force_close()
             del self.headers["Connection"]
-        self._set_tcp_user_timeout(request)
+        # Set for the connection and left: the parent would set it and take it back with every stream.
+        protocol = request.protocol
+        if isinstance(protocol, CallerProtocol):
+            protocol.expect_acknowledgement(self._peer_timeout_s)
         return await web.StreamResponse.prepare(self, request)
 
     def end_with(self, data: bytes) -> bytes:
         """`data` and the end of the message, framed to be written at once; `write_eof` then has nothing left to do."""
-        self._is_whole = True
+        self.is_whole = True
         return b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
 
     async def write_eof(self, data: bytes = b"") -> None:
         """End the message, unless `end_with` did."""
-        if self._is_whole:
-            self._restore_tcp_user_timeout()
-        else:
+        if not self.is_whole:
             await super().write_eof(data)
 
 
@@ -117,10 +122,25 @@ class StreamSink:
     def write_last(self, data: bytes) -> None:
         """Send `data` as the end of the message."""
         transport = self._transport
-        if transport is None or not self._is_chunked:
+        if transport is None:
+            self._begin_whole(data)
+        elif not self._is_chunked:
             self.write(data)
         elif not transport.is_closing():
             transport.write(self._response.end_with(data))
+
+    def _begin_whole(self, data: bytes) -> None:
+        """Send the headers, `data`, and the end of the message at once."""
+        if self._request.transport is None:
+            return
+        if self._request.version < HttpVersion11:
+            self.begin(data)
+            return
+        writer = run_now(self._response.prepare(self._request))
+        assert isinstance(writer, StreamWriter)
+        self._transport = self._request.transport
+        writer.chunked = False  # Framed here, with its end.
+        run_now(writer.write(self._response.end_with(data), drain=False))
 
     def waiting_bytes(self) -> int:
         transport = self._transport

@@ -210,6 +210,10 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- for the exchange
 
+    @property
+    def is_complete(self) -> bool:
+        return self._reader is not None and self._reader.is_done
+
     def pause(self) -> None:
         if not self._is_paused and self._transport is not None:
             self._is_paused = True

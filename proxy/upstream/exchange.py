@@ -42,6 +42,11 @@ class BodyReceiver(Protocol):
 class Control(Protocol):
     """The connection, as its exchange sees it."""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the message is read to its end, though the end is not told yet."""
+        ...
+
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
@@ -119,6 +124,11 @@ class Exchange:
     def reused(self) -> bool:
         """Whether the request went over a kept connection."""
         return self.connect is None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the message is read to its end, so that the receiver is told of it in this turn of the loop."""
+        return self._is_ended or (self._control is not None and self._control.is_complete)
 
     @property
     def connect_s(self) -> float | None:
