@@ -8,7 +8,8 @@ class Scenario:
     """A load. Streams bring `deltas` events, one each `interval_us`."""
 
     name: str
-    says: str
+    form: str
+    """What it is, in words; `{connections}` and `{rate}` (events/s of a stream) are filled in."""
     connections: int
     deltas: int
     interval_us: int = 0
@@ -21,6 +22,11 @@ class Scenario:
     holds: bool = False
     """Streams stay quiet after their first event, until all callers leave at once."""
     per_write: int = 1
+
+    @property
+    def says(self) -> str:
+        rate = 1_000_000 // self.interval_us if self.interval_us else 0
+        return self.form.format(connections=f"{self.connections:,}", rate=rate)
 
     @property
     def model(self) -> str:
@@ -42,11 +48,13 @@ QUIET_US = 600_000_000
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario("events", "250 streams, 50 events/s each", 250, 200, 20_000, ramp_ms=800, warm_s=1.0),
-        Scenario("short", "64 callers, one answer of 5 events after the other", 64, 5, seconds=2.0),
-        Scenario("memory", "1,000 open streams without events", 1_000, 2, QUIET_US, ramp_ms=1_500, holds=True),
-        Scenario("cancel", "500 callers of quiet streams leave at once", 500, 2, QUIET_US, ramp_ms=800, holds=True),
-        Scenario("light", "5 streams, 50 events/s each", 5, 150, 20_000, ramp_ms=20, warm_s=0.1),
+        Scenario("events", "{connections} streams, {rate} events/s each", 250, 200, 20_000, ramp_ms=800, warm_s=1.0),
+        Scenario("short", "{connections} callers, one answer of 5 events after the other", 64, 5, seconds=2.0),
+        Scenario("memory", "{connections} open streams without events", 1_000, 2, QUIET_US, ramp_ms=1_500, holds=True),
+        Scenario(
+            "cancel", "{connections} callers of quiet streams leave at once", 500, 2, QUIET_US, ramp_ms=800, holds=True
+        ),
+        Scenario("light", "{connections} streams, {rate} events/s each", 5, 150, 20_000, ramp_ms=20, warm_s=0.1),
         Scenario("bulk", "events as fast as they are taken, 16 a write", 64, 500, per_write=16, streams=256),
     )
 }

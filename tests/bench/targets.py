@@ -102,6 +102,13 @@ FEW = ("events", "short")
 OURS = (
     Target("ours", "OpenAI -> OpenAI, untouched", proxy_command(), is_ours=True),
     Target(
+        "ours-unlogged",
+        "the same without access log, as the others",
+        proxy_command(log={"access": False}),
+        scenarios=FEW,
+        is_ours=True,
+    ),
+    Target(
         "ours-anthropic-openai",
         "Anthropic caller, OpenAI provider",
         proxy_command(),

@@ -21,16 +21,17 @@ TARGETS = [target for target in OURS if target.name in ("ours", "ours-anthropic-
 def window(running: Session, scenario: Scenario, seconds: float) -> Figures:
     """CPU time of an event while streams flow: their set-up is over before, their ends come after."""
     running.upstream.ask("/reset")
+    began = time.monotonic()
     process = running.loader(scenario)
     try:
         assert process.stderr is not None
         if "READY" not in process.stderr.readline():
             raise CannotRun("not every stream had a first event")
-        time.sleep(0.5)
-        events, used = json.loads(running.upstream.ask("/stats"))["events"], running.cpu_s()
+        time.sleep(max(0.5, began + scenario.warm_s - time.monotonic()))
+        before, events, used = time.monotonic(), _events(running), running.cpu_s()
         time.sleep(seconds)
-        used = running.cpu_s() - used
-        events = json.loads(running.upstream.ask("/stats"))["events"] - events
+        used, events = running.cpu_s() - used, _events(running) - events
+        seconds = time.monotonic() - before
         out, _ = process.communicate("x", timeout=60)
     finally:
         stop(process)
@@ -40,13 +41,20 @@ def window(running: Session, scenario: Scenario, seconds: float) -> Figures:
         "events_per_s": events / seconds,
         "latency_us_p50": latency["p50"],
         "latency_us_p99": latency["p99"],
+        "target_busy": used / seconds,
     }
+
+
+def _events(running: Session) -> int:
+    """What the upstream has written."""
+    written: int = json.loads(running.upstream.ask("/stats"))["events"]
+    return written
 
 
 def open_streams(bench: Bench, name: str, count: int, seconds: float) -> Figures:
     target = next(target for target in TARGETS if target.name == name)
     interval_us = 1_000_000 * count // EVENTS_PER_S
-    ramp_ms = max(200, count)
+    ramp_ms = max(200, 2 * count)  # 500 streams/s: to begin them takes a fraction of the core
     warm_s = ramp_ms / 1000 + interval_us / 1e6
     scenario = Scenario("open", "", count, ENDLESS, interval_us, ramp_ms, warm_s, holds=True)
     with session(bench, target) as running:

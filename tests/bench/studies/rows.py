@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.bench.machine import Foreign
+from tests.bench.report import BUSY_TARGET
 from tests.bench.run import CannotRun, Figures
 
 Measure = Callable[[], Figures]
@@ -31,6 +32,8 @@ class Rows:
                     self.notes.append(f"{name}: {fault}")
                     continue
                 self.found.setdefault(name, []).append(figures)
+                if "latency_us_p99" in self.columns and figures.get("target_busy", 0) > BUSY_TARGET:
+                    self.notes.append(f"{name}, round {number + 1}: at its limit, so latencies are those of a queue.")
                 shown = ", ".join(
                     f"{title} {figures[key]:.1f}" for key, title in self.columns.items() if key in figures
                 )
