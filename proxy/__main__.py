@@ -24,7 +24,6 @@ EXIT_INTERRUPTED = 130
 
 PROGRAM = "llm-stream-proxy"
 
-_COMMANDS = ("serve", "check", "schema")
 _TOP_LEVEL = ("-h", "--help", "--version")
 
 TOP_ORDERS = (
@@ -59,6 +58,12 @@ class _Arguments(argparse.Namespace):
     order: str
     is_once: bool
     is_top_json: bool
+    url: str
+    key_env: str | None
+    model: str
+    silence: float
+    pause: float
+    is_json: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,6 +99,11 @@ def _run(given: list[str]) -> int:
             from proxy.commands import schema
 
             return schema.run()
+        case "doctor":
+            from proxy.commands import doctor
+
+            asked = (options.url, options.key_env, options.model, options.silence, options.pause, options.is_json)
+            return doctor.run(doctor.DoctorOptions(*asked))
         case _:
             return _serve(options)
 
@@ -134,6 +144,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_top(commands)
     _add_check(commands)
+    _add_doctor(commands)
     commands.add_parser(
         "schema",
         help="print the JSON Schema of configuration files",
@@ -217,6 +228,41 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="print the effective configuration with the origin of each value, secrets masked",
     )
+
+
+def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="measure what stands between callers and a running proxy",
+        description="Stream the simulated model through a public address, and say whether something on the way buffers, "
+        "compresses, cuts silent connections, hides that callers leave, or swallows what nobody reads. Takes as long as "
+        "the longest silence. Exit code 0: nothing wrong, 1: something is. The proxy must serve the model.",
+        allow_abbrev=False,
+    )
+    doctor.add_argument("url", metavar="URL", help="what callers use, with or without /v1")
+    doctor.add_argument("--key-env", metavar="VAR", help="the environment variable that holds a caller's key")
+    doctor.add_argument("--model", default="demo", help="the name of the simulated model (default: demo)")
+    doctor.add_argument(
+        "--silence",
+        type=_seconds,
+        default=20.0,
+        metavar="S",
+        help="how long streams are silent (default: 20, longer than the default heartbeat_s)",
+    )
+    doctor.add_argument(
+        "--pause", type=_seconds, default=3.0, metavar="S", help="how long a large answer is not read (default: 3)"
+    )
+    doctor.add_argument("--json", dest="is_json", action="store_true", help="print JSON")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"expected seconds, at most 3600, got {text!r}")
+    return seconds
 
 
 def _workers(text: str) -> str:

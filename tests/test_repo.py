@@ -49,6 +49,7 @@ WITHOUT_TESTS = {
     "proxy/demo/*.py": "what it does is seen over sockets only: tests/demo",
     "proxy/dialects/base.py": "protocols and plain structs",
     "proxy/dialects/canonical_snapshots.py": "a part of the canonical stream, and tested with it",
+    "proxy/doctor/symptoms.py": "plain structs; every test of the judge makes them",
     "proxy/hub/codec.py": "protocols only",
     "proxy/hub/request.py": "plain structs without behaviour",
     "proxy/providers/base.py": "protocols and plain structs",
