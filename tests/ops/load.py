@@ -13,7 +13,6 @@ UPSTREAM = "UPSTREAM"
 """Stands for the base URL of a simulated model that speaks OpenAI's API only, so that other callers are converted."""
 
 CONFIG: dict[str, Any] = {
-    "listen": "127.0.0.1:0",
     "default_model": "demo",
     "auth": {"anonymous": True, "keys": [{"name": "narrow", "key": "env:NARROW_KEY", "max_streams": 1}]},
     "providers": [
@@ -27,7 +26,8 @@ CONFIG: dict[str, Any] = {
         {"name": "dead", "targets": [{"provider": "dead", "model": "m"}]},
         {"name": "spare", "targets": [{"provider": "dead", "model": "m"}, {"provider": "demo", "model": "demo"}]},
     ],
-    "timeouts": {"idle_s": 0.3, "caller_stall_s": 0.5},
+    "workers": 2,
+    "timeouts": {"headers_s": 1, "first_event_s": 1, "idle_s": 0.3, "total_s": 2, "caller_stall_s": 0.5},
     "retry": {"attempts": 2, "base_s": 0.01, "max_s": 0.02},
     "breaker": {"failures": 0},
     "heartbeat_s": 0.1,
@@ -45,14 +45,18 @@ PROMPTS = (
     "[[demo tokens=20 fault=rst@5]]",
     "[[demo fault=429]]",
     "[[demo fault=500]]",
+    "[[demo fault=stall@headers]]",
+    "[[demo fault=pings@first interval=0.1]]",
+    "[[demo fault=endless@1 rate=50]]",
 )
+"""Each ends in another way, most of them badly."""
 
 
-def config(upstream: str) -> dict[str, Any]:
-    """The configuration, with the base URL of the model behind `converted`."""
+def config(upstream: str, port: int) -> dict[str, Any]:
+    """The configuration, with the base URL of the model behind `converted`. Workers share a port that is known before."""
     providers = [{**entry, "base_url": upstream} if entry.get("base_url") == UPSTREAM else entry
                  for entry in CONFIG["providers"]]  # fmt: skip
-    return {**CONFIG, "providers": providers}
+    return {**CONFIG, "providers": providers, "listen": f"127.0.0.1:{port}"}
 
 
 class Callers:
@@ -66,15 +70,16 @@ class Callers:
         calls = [self._chat(prompt) for prompt in PROMPTS]
         calls += [self._chat("[[demo tokens=5]]", model=model) for model in ("dead", "spare", "unknown")]
         calls += [self._chat("[[demo tokens=20 rate=50]]", key=KEY) for _ in range(3)]
-        calls += [self._messages(), self._canonical(), self._leave(), self._read_nothing()]
+        calls += [self._messages(prompt) for prompt in ("tokens=20 rate=100", "tokens=20 fault=garbage@5")]
+        calls += [self._canonical(), self._leave(), self._leave_early(), self._read_nothing(), self._be_ended()]
         await asyncio.gather(*calls)
 
     async def _chat(self, prompt: str, *, model: str = "demo", key: str | None = None) -> None:
         body = {"model": model, "stream": True, "messages": [{"role": "user", "content": prompt}]}
         await self._post("/v1/chat/completions", {**body, "stream_options": {"include_usage": True}}, key=key)
 
-    async def _messages(self) -> None:
-        messages = [{"role": "user", "content": "[[demo tokens=20 rate=100]]"}]
+    async def _messages(self, prompt: str) -> None:
+        messages = [{"role": "user", "content": f"[[demo {prompt}]]"}]
         body = {"model": "converted", "max_tokens": 50, "stream": True, "messages": messages, "top_k": 5}
         await self._post("/v1/messages", body)
 
@@ -93,6 +98,22 @@ class Callers:
         async with self._session.post(f"{self._url}/chat", json=body) as response:
             await response.content.readline()
             response.close()
+
+    async def _leave_early(self) -> None:
+        """Goes before anything came."""
+        body = {"messages": [{"role": "user", "content": "[[demo delay=0.8]]"}]}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2), self._session.post(f"{self._url}/chat", json=body) as response:
+                await response.read()
+
+    async def _be_ended(self) -> None:
+        """Is ended by an operator."""
+        body = {"messages": [{"role": "user", "content": "[[demo tokens=500 rate=50]]"}]}
+        async with self._session.post(f"{self._url}/chat", json=body) as response:
+            await response.content.readline()
+            async with self._session.delete(f"{self._url}/streams/{response.headers['x-proxy-stream']}") as ended:
+                await ended.read()
+            await response.read()
 
     async def _read_nothing(self) -> None:
         """Asks for a flood and reads nothing of it until the proxy has given up."""
