@@ -29,6 +29,8 @@ class UrlSource(msgspec.Struct, frozen=True):
     """Media that the provider is to fetch itself. The proxy never fetches it."""
 
     url: str
+    media_type: str | None = None
+    """As the caller's dialect said it (Gemini, the AI SDK); Gemini's API wants to know."""
 
 
 class DataSource(msgspec.Struct, frozen=True):

@@ -6,11 +6,12 @@ Only meanings stand here that are the hub's own; whatever a vendor wants differe
 import base64
 import binascii
 import re
+from collections.abc import Iterable
 
 import msgspec
 
 from proxy.hub.errors import CallerError, ErrorKind
-from proxy.hub.events import ToolKind
+from proxy.hub.events import Origin, ToolKind
 from proxy.hub.identifiers import write_out
 from proxy.hub.request import (
     AudioPart,
@@ -66,12 +67,30 @@ class Dropped:
         if condition:
             self.add(name)
 
+    def add_all(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.add(name)
+
     def add_part(self, path: str, part: Part) -> None:
         """Name a part that cannot be sent. `path`: where it stands."""
         self.add(f"{path}: {part_name(part)}")
 
     def names(self) -> tuple[str, ...]:
         return tuple(self._names)
+
+
+def foreign_proofs(request: ChatRequest, origin: Origin | None, *, with_reasoning: bool = False) -> list[str]:
+    """The proofs of calls that another family made, as paths: they are not sent, though their calls are.
+
+    `with_reasoning`: of an API that takes earlier reasoning as plain text, its proofs as well.
+    """
+    proven = (ToolCallPart, ReasoningPart) if with_reasoning else (ToolCallPart,)
+    return [
+        f"messages[{place}].parts[{number}].signature"
+        for place, message in enumerate(request.messages)
+        for number, part in enumerate(message.parts)
+        if isinstance(part, proven) and part.signature is not None and part.origin is not origin
+    ]
 
 
 def part_name(part: Part | ServerTool) -> str:

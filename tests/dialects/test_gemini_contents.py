@@ -130,7 +130,7 @@ def test_media_of_every_kind() -> None:
         ImagePart(FileSource("https://generativelanguage.googleapis.com/v1beta/files/f", Origin.GEMINI)),
         FilePart(FileSource("gs://b/doc.pdf", Origin.GEMINI)),
         ImagePart(UrlSource("https://x.test/a.jpg?x=1")),
-        FilePart(UrlSource("https://x.test/doc")),
+        FilePart(UrlSource("https://x.test/doc", "application/pdf")),
         ImagePart(DataSource("image/png", "aGk="), "high"),
     )
 

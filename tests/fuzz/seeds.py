@@ -32,12 +32,12 @@ def seeds(target: str) -> list[bytes]:
         case "answer":
             found += [one.response for one in recordings(kind=name, stream=False)]
         case _:
-            found += _requests(name)
+            found += requests_like(name)
     small = [one for one in found if len(one) <= MOST_BYTES]
     return small[:: max(1, len(small) // MOST_SEEDS)]
 
 
-def _requests(dialect: str) -> list[bytes]:
+def requests_like(dialect: str) -> list[bytes]:
     kinds = [kind for kind, dialects in REQUESTED_AS.items() if dialect in dialects] or [dialect]
     asked = [one.request for kind in kinds for one in recordings(kind=kind) if one.request is not None]
     return [json.dumps(one["body"]).encode() for one in asked if isinstance(one.get("body"), dict)]

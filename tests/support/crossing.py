@@ -116,9 +116,9 @@ MOST_CUT_BYTES = 1_500_000
 def cuts(recording: Recording, most: int | None = None) -> list[int]:
     """Where to cut: at every event boundary and at 50 random bytes; evenly chosen among them where that is too much."""
     body = recording.response
-    boundaries = boundaries(recording.kind, body) - {len(body)}
+    ends = boundaries(recording.kind, body) - {len(body)}
     chance = random.Random(recording.name)
-    places = sorted(boundaries | {chance.randrange(len(body)) for _ in range(50)})
+    places = sorted(ends | {chance.randrange(len(body)) for _ in range(50)})
     if most is None:
         most = max(60, 2 * MOST_CUT_BYTES // len(body))
     step = max(1, -(-len(places) // most))

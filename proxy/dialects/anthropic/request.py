@@ -14,6 +14,7 @@ from proxy.dialects.anthropic.blocks import (
     tool_result,
 )
 from proxy.dialects.anthropic.wire import (
+    Cited,
     Format,
     OutputConfig,
     Thinking,
@@ -55,6 +56,9 @@ ATTRIBUTION = "x-anthropic-billing-header:"
 """How Claude Code's first system block begins. It names the client's build, not the task: no model should read it, and it
 would spoil another provider's prompt cache (Claude Code 2.1)."""
 
+CITATIONS = "messages: citations"
+"""The extension that says that earlier texts have citations. Named once: an answer with a search has dozens."""
+
 BETAS = "anthropic_beta"
 """The extension that holds the `anthropic-beta` header, as a JSON list."""
 
@@ -74,6 +78,7 @@ _ENVELOPE = msgspec.json.Decoder(WireEnvelope)
 _REQUEST = msgspec.json.Decoder(WireRequest)
 _TOOL_KIND = msgspec.json.Decoder(ToolKindField)
 _TOOL = msgspec.json.Decoder(Tool)
+_CITED = msgspec.json.Decoder(Cited)
 _OBJECT = msgspec.json.Decoder(Fields)
 
 
@@ -96,6 +101,8 @@ def decode_request(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     reasoning = _reasoning(wire, fields, extensions)
     _add_output_config(fields, extensions)
     _add_betas(headers.get("anthropic-beta", ""), extensions)
+    if b'"citations"' in body and _has_citations(wire.messages):
+        extensions[CITATIONS] = b"true"
     return ChatRequest(
         model=wire.model,
         messages=(*_system(wire.system), *_messages(wire.messages)),
@@ -294,6 +301,16 @@ def _add_output_config(fields: Fields, extensions: dict[str, bytes]) -> None:
     if config is not None:
         others = unknown_fields(read(_OBJECT, config, "output_config"), {"effort", "format"})
         extensions.update({f"output_config.{name}": json for name, json in others.items()})
+
+
+def _has_citations(messages: list[WireMessage]) -> bool:
+    """Whether a text or search result that the caller gives back says what it was made of: only Anthropic reads that."""
+    for place, message in enumerate(messages):
+        for number, raw in enumerate(message.content if not isinstance(message.content, str) else ()):
+            block = read(_CITED, raw, f"messages[{place}].content[{number}]")
+            if block.type in ("text", "search_result") and bytes(block.citations) not in (b"", b"null", b"[]"):
+                return True
+    return False
 
 
 def _add_betas(header: str, extensions: dict[str, bytes]) -> None:

@@ -85,6 +85,13 @@ class Kind(msgspec.Struct):
     type: str
 
 
+class Cited(msgspec.Struct):
+    """What a block says of the sources of its text."""
+
+    type: str
+    citations: Raw = ABSENT
+
+
 class ToolKindField(msgspec.Struct):
     """A tool without a type is the caller's own."""
 

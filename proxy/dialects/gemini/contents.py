@@ -170,7 +170,7 @@ class Conversation:
         if not file.fileUri:
             raise missing(f"{path}.fileUri")
         is_own = file.fileUri.startswith(OWN_FILES)
-        source: Source = FileSource(file.fileUri, Origin.GEMINI) if is_own else UrlSource(file.fileUri)
+        source: Source = FileSource(file.fileUri, Origin.GEMINI) if is_own else UrlSource(file.fileUri, file.mimeType)
         extension = file.fileUri.partition("?")[0].rpartition(".")[2].lower()
         if (file.mimeType or "").startswith("image/") or (not file.mimeType and extension in IMAGE_EXTENSIONS):
             return ImagePart(source, self._detail(part, path))

@@ -206,7 +206,7 @@ class InputReader:
         self._add(Role.TOOL, ToolResultPart(item.call_id, tuple(parts), name=item.name, kind=kind))
 
     def reasoning(self, item: Item, path: str) -> None:
-        shown = read_content(item.summary, f"{path}.summary") or read_content(item.content, f"{path}.content")
+        shown = [*read_content(item.summary, f"{path}.summary"), *read_content(item.content, f"{path}.content")]
         text = PARAGRAPH.join(part.text for part in shown if isinstance(part, TextPart) and part.text)
         proof = item.encrypted_content
         carried = unpack(proof) if proof is not None else None

@@ -46,6 +46,7 @@ class Text(msgspec.Struct):
 
 class Reasoning(msgspec.Struct):
     effort: str | None = None
+    context: msgspec.Raw = msgspec.Raw()
     summary: str | None = None
     generate_summary: str | None = None
     """The older name of `summary`."""
@@ -152,6 +153,13 @@ def _extensions(fields: Fields, wire: Body) -> dict[str, bytes]:
         extensions["truncation"] = bytes(fields["truncation"])
     if set(wire.include or ()) - {ALWAYS_GIVEN, LOGPROBS}:
         extensions["include"] = bytes(fields["include"])
+    if wire.reasoning is not None and _is_given(wire.reasoning.context):
+        extensions["reasoning.context"] = bytes(wire.reasoning.context)
+    for index, raw in enumerate(wire.tools or ()):
+        tool = read(_TOOL, raw, f"tools[{index}]")
+        if tool.type in OWN_TOOLS:
+            others = unknown_fields(read(_OBJECT, raw, f"tools[{index}]"), KNOWN_OF_A_TOOL)
+            extensions.update({f"tools[{tool.name}].{field}": json for field, json in others.items()})
     return extensions
 
 
@@ -229,6 +237,9 @@ class ChosenTool(msgspec.Struct):
 
 
 _TOOL = msgspec.json.Decoder(Tool)
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+KNOWN_OF_A_TOOL: Final = frozenset(Tool.__struct_fields__)
 _CHOICE: msgspec.json.Decoder[str | ChosenTool] = msgspec.json.Decoder(str | ChosenTool)
 
 OWN_TOOLS: Final[dict[str, ToolKind]] = {"function": ToolKind.FUNCTION, "custom": ToolKind.CUSTOM}

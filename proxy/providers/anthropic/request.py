@@ -17,6 +17,7 @@ from proxy.providers.anthropic.schema import adapt, is_strict, with_object_type
 from proxy.providers.anthropic.thinking import ThinkingPlan, plan_thinking
 from proxy.providers.base import Target, UpstreamRequest
 from proxy.providers.custom_tools import SCHEMA
+from proxy.providers.request_parts import foreign_proofs
 
 VERSION = "2023-06-01"
 PATH = "/v1/messages"
@@ -79,6 +80,7 @@ class _Encoding:
         conversation = Conversation(takes_system_turns=self.target.quirks.system_messages)
         conversation.add(self.request.messages)
         self.dropped += conversation.dropped
+        self.dropped += foreign_proofs(self.request, Origin.ANTHROPIC)
         plan = self._thinking(conversation)
         self.body["max_tokens"] = plan.max_tokens
         self._tools(plan)

@@ -19,6 +19,7 @@ from proxy.providers.request_parts import (
     call_names,
     cannot,
     effort_of,
+    foreign_proofs,
     offered_tools,
     refuse_several_answers,
     sendable_name,
@@ -59,6 +60,7 @@ def encode_request(request: ChatRequest, target: Target) -> UpstreamRequest:
     dropped = Dropped()
     conversation = Conversation(origin(target), dropped, has_cache_points=has_cache_points(target))
     body: Json = {"messages": conversation.encode(request.messages)}
+    dropped.add_all(foreign_proofs(request, origin(target)))
     rules = _rules(request, target, dropped)
     additional: Json = {}
     _add_reasoning(additional, request, target, rules, dropped)

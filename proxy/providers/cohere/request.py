@@ -5,7 +5,7 @@ Source: docs.cohere.com/reference/chat; cohere-python 7.3.1 `v2/client.py`, whic
 
 import msgspec
 
-from proxy.hub.events import ToolKind
+from proxy.hub.events import Origin, ToolKind
 from proxy.hub.request import (
     ChatRequest,
     Effort,
@@ -23,6 +23,7 @@ from proxy.providers.request_parts import (
     Dropped,
     Json,
     effort_of,
+    foreign_proofs,
     offered_tools,
     refuse_several_answers,
     sendable_name,
@@ -62,6 +63,7 @@ def encode_request(request: ChatRequest, target: Target) -> UpstreamRequest:
     refuse_several_answers(request)
     dropped = Dropped()
     conversation = Conversation(dropped)
+    dropped.add_all(foreign_proofs(request, Origin.COHERE, with_reasoning=True))
     body: Json = {"model": target.model, "messages": conversation.encode(request.messages), "stream": True}
     if conversation.documents:
         body["documents"] = conversation.documents
@@ -69,6 +71,7 @@ def encode_request(request: ChatRequest, target: Target) -> UpstreamRequest:
     _add_sampling(body, request.sampling, dropped)
     if request.response_format is not None and request.response_format.kind is not FormatKind.TEXT:
         body["response_format"] = _format(request.response_format)
+        dropped.add_if(request.response_format.description, "response_format.description")
     if request.reasoning is not None:
         _add_thinking(body, request.reasoning, dropped)
     for name, json in request.extensions.items():

@@ -290,8 +290,8 @@ def _source(source: Source, path: str) -> dict[str, object]:
     match source:
         case DataSource(media_type, data):
             return {"inlineData": {"mimeType": media_type, "data": data}}
-        case UrlSource(url):
-            return {"fileData": _file_data(url)}
+        case UrlSource(url, media_type):
+            return {"fileData": _file_data(url, media_type)}
         case FileSource(id, Origin.GEMINI):
             return {"fileData": _file_data(id)}
         case FileSource(id, origin):
@@ -301,9 +301,9 @@ def _source(source: Source, path: str) -> dict[str, object]:
             assert_never(source)
 
 
-def _file_data(uri: str) -> dict[str, object]:
+def _file_data(uri: str, media_type: str | None = None) -> dict[str, object]:
     extension = uri.partition("?")[0].partition("#")[0].rpartition(".")[2].lower()
-    media_type = MEDIA_TYPE_BY_EXTENSION.get(extension)
+    media_type = media_type or MEDIA_TYPE_BY_EXTENSION.get(extension)
     return {"fileUri": uri} if media_type is None else {"mimeType": media_type, "fileUri": uri}
 
 

@@ -87,6 +87,8 @@ def generation_config(request: ChatRequest, model: str, dropped: Dropped) -> dic
     """`generationConfig`. Raises CallerError for more answers or stop sequences than the API gives or takes."""
     config = _sampling(request.sampling, dropped)
     config |= _response_format(request.response_format)
+    if request.response_format is not None:
+        dropped.add_if(request.response_format.description, "response_format.description")
     thinking = _thinking(request.reasoning, model, dropped)
     if thinking:
         config["thinkingConfig"] = thinking

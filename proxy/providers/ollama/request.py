@@ -17,6 +17,7 @@ from proxy.providers.request_parts import (
     Json,
     call_names,
     effort_of,
+    foreign_proofs,
     offered_tools,
     refuse_several_answers,
 )
@@ -50,11 +51,13 @@ def encode_request(request: ChatRequest, target: Target) -> UpstreamRequest:
     refuse_several_answers(request)
     dropped = Dropped()
     messages = Conversation(call_names(request), dropped).encode(request.messages)
+    dropped.add_all(foreign_proofs(request, None, with_reasoning=True))
     body: Json = {"model": target.model, "messages": messages, "stream": True}
     _add_tools(body, request, dropped)
     if request.response_format is not None and request.response_format.kind is not FormatKind.TEXT:
         schema = request.response_format.schema
         body["format"] = "json" if schema is None else msgspec.Raw(schema)
+        dropped.add_if(request.response_format.description, "response_format.description")
     if request.reasoning is not None:
         _add_thinking(body, request.reasoning, dropped)
     options = _options(request, dropped)

@@ -29,6 +29,7 @@ from proxy.hub.request import (
 )
 from proxy.providers.base import Target, UpstreamRequest
 from proxy.providers.openai_responses.input import InputWriter
+from proxy.providers.request_parts import foreign_proofs
 
 Json = dict[str, object]
 
@@ -60,6 +61,7 @@ def encode_request(request: ChatRequest, target: Target) -> UpstreamRequest:
     dropped: list[str] = []
     body: Json = {"model": target.model, "stream": True, "store": False}
     body["input"] = InputWriter(request.messages, dropped).items()
+    dropped += foreign_proofs(request, Origin.OPENAI)
     _add_sampling(body, request.sampling, dropped)
     _add_tools(body, request, dropped)
     _add_text(body, request.response_format, request.verbosity)
@@ -98,6 +100,8 @@ def _add_sampling(body: Json, sampling: Sampling, dropped: list[str]) -> None:
 
 def _add_tools(body: Json, request: ChatRequest, dropped: list[str]) -> None:
     tools: list[Json | msgspec.Raw] = [_tool(tool) for tool in request.tools]
+    if any(tool.cache is not None for tool in request.tools):
+        dropped.append("tools: cache_control")
     tools.extend(msgspec.Raw(tool.json) for tool in request.server_tools if _is_ours(tool, dropped))
     if tools:
         body["tools"] = tools
