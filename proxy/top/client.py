@@ -136,6 +136,10 @@ class Poller:
         """Ask no more. Returns at once: an answer that is awaited is not waited for."""
         self._orders.put(None)
 
+    def join(self) -> None:
+        """Wait for the thread, after `stop`."""
+        self._thread.join()
+
     def _run(self) -> None:
         while True:
             self.news.put(self._look())

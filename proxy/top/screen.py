@@ -3,6 +3,7 @@
 import contextlib
 import curses
 import locale
+import os
 import queue
 import signal
 from types import FrameType
@@ -45,6 +46,9 @@ class NoScreen(Exception):
 def show(board: Board, poller: Poller) -> None:
     """Until the person quits. Raises NoScreen."""
     locale.setlocale(locale.LC_ALL, "")
+    # The terminal itself knows its size, also after a change; curses would believe variables that were exported once.
+    for name in ("LINES", "COLUMNS"):
+        os.environ.pop(name, None)
     # However it is ended, the terminal is left as it was.
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     poller.start()

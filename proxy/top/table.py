@@ -12,6 +12,7 @@ from proxy.plain_text import cells, fit, plain
 MIN_MEAN_S = 0.2
 """A mean rate over less than this says nothing."""
 MIN_NAME_CELLS = 12
+GOOD_NAME_CELLS = 28
 MOST_NAME_CELLS = 48
 GAP = " "
 
@@ -121,6 +122,9 @@ class Column(msgspec.Struct, frozen=True):
     is_number: bool = False
 
 
+DETAIL_RANK = 5
+"""From this rank on, a column gives way to names."""
+
 NAME = "model"
 """The title of the column that takes what room is left."""
 
@@ -188,12 +192,15 @@ class Layout:
             columns = [column for column in columns if column.title != "caller"]
         if len({row.call.worker for row in rows}) < 2:
             columns = [column for column in columns if column.title != "worker"]
-        while width and len(columns) > 1 and _least(columns) > width:
-            columns.remove(max(columns, key=lambda column: column.rank))
-        self.columns = columns
         names = [cells(plain(target_text(row.call))) for row in rows]
         wanted = min(max([MIN_NAME_CELLS, *names]), MOST_NAME_CELLS)
-        room = width - _least(columns) + MIN_NAME_CELLS if width else wanted
+        for column in sorted(columns, key=lambda column: -column.rank):
+            # Names that can be read are worth more than the details.
+            name_width = min(wanted, GOOD_NAME_CELLS) if column.rank >= DETAIL_RANK else MIN_NAME_CELLS
+            if width and _fixed(columns) + name_width > width and column.title != NAME:
+                columns.remove(column)
+        self.columns = columns
+        room = width - _fixed(columns) if width else wanted
         self._name_width = max(min(room, wanted), 1)
         self._width = width
 
@@ -223,8 +230,9 @@ class Layout:
         return fit(line, self._width) if self._width else line.rstrip()
 
 
-def _least(columns: Sequence[Column]) -> int:
-    return sum(column.width or MIN_NAME_CELLS for column in columns) + len(GAP) * (len(columns) - 1)
+def _fixed(columns: Sequence[Column]) -> int:
+    """What all columns but the name's take."""
+    return sum(column.width for column in columns) + len(GAP) * (len(columns) - 1)
 
 
 # --- the summary
