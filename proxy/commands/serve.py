@@ -154,6 +154,7 @@ def banner(config: Config, url: str, admin_url: str) -> str:
         f"  EventSource, fetch       {url}/chat",
         f"playground                 {url}/",
         f"metrics, health            {admin_url}/metrics  {admin_url}/readyz",
+        f"live view                  llm-stream-proxy top {admin_url}",
     ]
     return "\n".join(lines)
 
