@@ -12,7 +12,7 @@
 
 * Each event names its message or call, so blocks may interleave. Every block of text or reasoning is a message of its own.
 * The protocol cannot say that a call is the provider's own affair, and a client would run it: such a call is shown together
-  with its result, or not at all.
+  with its result, or not at all. What waits for results is at most `MAX_HELD_BYTES`; a call beyond them is not shown.
 * Opaque reasoning of any family travels packed (`hub.carried`) in `encryptedValue`; a reasoning message has the id that
   the provider gave the block, which must come back with it (OpenAI Responses).
 * Nothing may follow `RUN_ERROR`, and it may stand anywhere: what is open stays open. A null is refused: absent fields
@@ -54,6 +54,12 @@ from proxy.hub.events import (
 
 Json = dict[str, object]
 
+MAX_HELD_BYTES: Final = 16 * 1024 * 1024
+"""Of all calls of the provider's own tools that wait for their results, as large as the largest frame that is accepted."""
+
+EVENT_BYTES: Final = 100
+"""What one held event costs beside its text, roughly."""
+
 _encode = msgspec.json.Encoder().encode
 
 _RUN: Final = msgspec.json.Decoder(Run)
@@ -62,12 +68,15 @@ _RUN: Final = msgspec.json.Decoder(Run)
 class _Call:
     """A tool call. What a call of the provider's own tool has to say is held until its result comes."""
 
-    __slots__ = ("block", "has_arguments", "held")
+    __slots__ = ("block", "has_arguments", "held", "held_bytes", "is_forgotten")
 
     def __init__(self, block: ToolCallBlock) -> None:
         self.block = block
         self.has_arguments = False
         self.held: list[bytes] | None = [] if block.kind is ToolKind.SERVER else None
+        self.held_bytes = 0
+        self.is_forgotten = False
+        """There was more to hold than may wait: the call is not shown."""
 
 
 class AgUiEncoder:
@@ -84,6 +93,7 @@ class AgUiEncoder:
         """Message ids of the open blocks of text, and of reasoning."""
         self._calls: dict[int, _Call] = {}
         self._server_calls: dict[str, _Call] = {}
+        self._held_bytes = 0
         """Whole calls of the provider's own tools that have no result yet."""
         self._ids = MessageIds(context)
         self._has_refused = False
@@ -98,9 +108,11 @@ class AgUiEncoder:
                 case ArgumentsDelta(index, json):
                     call = self._calls[index]
                     call.has_arguments = True
-                    (out if call.held is None else call.held).append(
-                        b"%b%b}\n\n" % (self._deltas[index], _encode(json))
-                    )
+                    delta = b"%b%b}\n\n" % (self._deltas[index], _encode(json))
+                    if call.held is None:
+                        out.append(delta)
+                    else:
+                        self._hold(call, delta)
                 case _:
                     self._encode_rare(out, event)
         return b"".join(out)
@@ -150,16 +162,17 @@ class AgUiEncoder:
             case RedactedReasoningBlock(data, origin):
                 id = self._ids.next_reasoning(block.id)
                 _start_reasoning(out, id)
-                _add_proof(out, "message", id, Carried(origin, data, is_redacted=True))
+                out.append(_proof("message", id, Carried(origin, data, is_redacted=True)))
                 _end_reasoning(out, id)
             case ToolCallBlock(id, name):
                 call = self._calls[index] = _Call(block)
                 self._set_delta(index, "TOOL_CALL_ARGS", "toolCallId", id)
                 fields = {"toolCallId": id, "toolCallName": name, "parentMessageId": self._ids.parent}
-                _add(out if call.held is None else call.held, "TOOL_CALL_START", **fields)
+                self._say(out, call, _event("TOOL_CALL_START", **fields))
             case ToolResultBlock(call_id, content):
                 answered = self._server_calls.pop(call_id, None)
-                if answered is not None:
+                if answered is not None and not answered.is_forgotten:
+                    self._held_bytes -= answered.held_bytes
                     out += answered.held or []
                     id = self._ids.next_result()
                     _add(out, "TOOL_CALL_RESULT", messageId=id, toolCallId=call_id, content=content, role="tool")
@@ -179,21 +192,37 @@ class AgUiEncoder:
             _end_reasoning(out, self._reasoning.pop(index))
         elif index in self._calls:
             call = self._calls.pop(index)
-            if call.held is not None:
-                out = call.held
-                self._server_calls[call.block.id] = call
             if delta is not None and not call.has_arguments and call.block.kind is not ToolKind.CUSTOM:
-                out.append(b'%b"{}"}\n\n' % delta)
-            _add(out, "TOOL_CALL_END", toolCallId=call.block.id)
+                self._say(out, call, b'%b"{}"}\n\n' % delta)
+            self._say(out, call, _event("TOOL_CALL_END", toolCallId=call.block.id))
+            if call.held is not None and not call.is_forgotten:
+                self._server_calls[call.block.id] = call
 
     def _add_signature(self, out: list[bytes], index: int, added: SignatureAdded) -> None:
         if index in self._calls:
             call = self._calls[index]
             id = call.block.id
-            place = out if call.held is None else call.held
-            _add_proof(place, "tool-call", id, Carried(added.origin, added.signature, id))
+            self._say(out, call, _proof("tool-call", id, Carried(added.origin, added.signature, id)))
         else:
-            _add_proof(out, "message", self._reasoning[index], Carried(added.origin, added.signature))
+            out.append(_proof("message", self._reasoning[index], Carried(added.origin, added.signature)))
+
+    def _say(self, out: list[bytes], call: _Call, event: bytes) -> None:
+        if call.held is None:
+            out.append(event)
+        else:
+            self._hold(call, event)
+
+    def _hold(self, call: _Call, event: bytes) -> None:
+        if call.held is None or call.is_forgotten:
+            return
+        size = len(event) + EVENT_BYTES
+        if self._held_bytes + size > MAX_HELD_BYTES:
+            self._held_bytes -= call.held_bytes
+            call.held, call.is_forgotten = [], True
+            return
+        call.held.append(event)
+        call.held_bytes += size
+        self._held_bytes += size
 
 
 class MessageIds:
@@ -225,8 +254,12 @@ class MessageIds:
         return self._first if self._count == 1 else f"{self._first}_{self._count}"
 
 
+def _event(kind: str, **fields: object) -> bytes:
+    return b"data: %b\n\n" % _encode({"type": kind, **fields})
+
+
 def _add(out: list[bytes], kind: str, **fields: object) -> None:
-    out.append(b"data: %b\n\n" % _encode({"type": kind, **fields}))
+    out.append(_event(kind, **fields))
 
 
 def _start_reasoning(out: list[bytes], id: str) -> None:
@@ -239,8 +272,8 @@ def _end_reasoning(out: list[bytes], id: str) -> None:
     _add(out, "REASONING_END", messageId=id)
 
 
-def _add_proof(out: list[bytes], subtype: str, id: str, carried: Carried) -> None:
-    _add(out, "REASONING_ENCRYPTED_VALUE", subtype=subtype, entityId=id, encryptedValue=pack(carried))
+def _proof(subtype: str, id: str, carried: Carried) -> bytes:
+    return _event("REASONING_ENCRYPTED_VALUE", subtype=subtype, entityId=id, encryptedValue=pack(carried))
 
 
 # --- the fields of events; whole answers use the same

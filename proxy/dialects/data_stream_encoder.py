@@ -78,8 +78,6 @@ class DataStreamEncoder:
         self._start = b"f:%b\n" % _encode({"messageId": f"msg_{context.id}"})
         self._calls = OpenCalls()
         self._call_prefixes: dict[int, bytes] = {}
-        self._server_calls: dict[str, OpenCall] = {}
-        """Whole calls of the provider's own tools that have no result yet."""
         self._reasoning: dict[int, bool] = {}
         """Whether each open block of reasoning has text."""
         self._has_reasoning = False
@@ -163,7 +161,7 @@ class DataStreamEncoder:
                 self._call_prefixes[index] = b'c:{"toolCallId":%b,"argsTextDelta":' % _encode(id)
                 _add(out, "b", {"toolCallId": id, "toolName": name})
             case ToolResultBlock(call_id):
-                call = self._server_calls.pop(call_id, None)
+                call = self._calls.release(call_id)
                 if call is not None:
                     _add(out, "b", {"toolCallId": call_id, "toolName": call.block.name})
                     self._end_call(out, call)
@@ -178,11 +176,10 @@ class DataStreamEncoder:
 
     def _end_block(self, out: list[bytes], index: int) -> None:
         if index in self._calls:
-            call = self._calls.end(index)
             if self._call_prefixes.pop(index, None) is None:
-                self._server_calls[call.block.id] = call
+                self._calls.hold(index)
             else:
-                self._end_call(out, call)
+                self._end_call(out, self._calls.end(index))
         elif self._reasoning.pop(index, None) is not None:
             self._has_reasoning = True
 

@@ -16,6 +16,10 @@ MAX_ARGUMENTS_CHARS: Final = 16 * 1024 * 1024
 """Of all open calls of a stream, as large as the largest frame that is accepted. A call that exceeds it has none."""
 
 
+WAITING_CHARS: Final = 300
+"""What a call that waits for its result costs beside its arguments, roughly."""
+
+
 class OpenCall:
     """One call and what it has had so far."""
 
@@ -62,6 +66,8 @@ class OpenCalls:
 
     def __init__(self) -> None:
         self._calls: dict[int, OpenCall] = {}
+        self._waiting: dict[str, OpenCall] = {}
+        """Calls of the provider's own tools, whole, by id."""
         self._size = 0
 
     def __contains__(self, index: int) -> bool:
@@ -87,5 +93,21 @@ class OpenCalls:
         """The call, which is open no more."""
         call = self._calls.pop(index)
         if call.pieces is not None:
+            self._size -= call.size
+        return call
+
+    def hold(self, index: int) -> None:
+        """End the call, and keep it until `release`. One that is too long to keep with all others is forgotten."""
+        call = self.end(index)
+        self.release(call.block.id)
+        call.size += WAITING_CHARS
+        if call.pieces is not None and self._size + call.size <= MAX_ARGUMENTS_CHARS:
+            self._size += call.size
+            self._waiting[call.block.id] = call
+
+    def release(self, id: str) -> OpenCall | None:
+        """The held call of this id, once."""
+        call = self._waiting.pop(id, None)
+        if call is not None:
             self._size -= call.size
         return call

@@ -1,8 +1,10 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 
+from proxy.dialects import ag_ui_stream
 from proxy.dialects.ag_ui_stream import AgUiEncoder
 from proxy.dialects.base import StreamContext
 from proxy.hub.carried import Carried, pack
@@ -142,6 +144,25 @@ def test_tools_of_the_provider_are_shown_with_their_results_or_not_at_all() -> N
     ]
     assert {event["toolCallId"] for event in events} == {"s"}
     assert events[-1]["content"] == "[1]"
+
+
+def test_what_waits_for_results_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ag_ui_stream, "MAX_HELD_BYTES", 2000)
+    called: list[Event] = [START]
+    for index, (id, size) in enumerate({"a": 100, "b": 3000, "c": 100}.items()):
+        block = ToolCallBlock(id, "w", ToolKind.SERVER)
+        called += [BlockStart(index, block), ArgumentsDelta(index, "1" * size), BlockEnd(index)]
+    results = [
+        event
+        for index, id in enumerate("abc")
+        for event in around(3 + index, ToolResultBlock(id, "[]", Origin.ANTHROPIC, "t"))
+    ]
+
+    events = seen(*called, *results, STOP)
+
+    assert [event["toolCallId"] for event in events if event["type"] == "TOOL_CALL_RESULT"] == ["a", "c"]
+    assert {event["toolCallId"] for event in events if event["type"] == "TOOL_CALL_START"} == {"a", "c"}
+    assert breaches("ag_ui", encode(*called, *results, STOP).encode()) == []
 
 
 def test_what_the_protocol_has_no_event_for_is_custom() -> None:

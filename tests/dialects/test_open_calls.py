@@ -60,3 +60,30 @@ def test_memory_of_all_calls_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert calls.end(0).json() is None
     assert calls.end(1).json() == b'"abc"'
+
+
+def test_a_held_call_is_given_back_once() -> None:
+    calls = OpenCalls()
+    calls.start(0, FUNCTION)
+    calls.add(0, "[0]")
+
+    calls.hold(0)
+
+    held = calls.release("a")
+    assert held is not None
+    assert held.text() == "[0]"
+    assert calls.release("a") is None
+
+
+def test_memory_of_held_calls_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_calls, "MAX_ARGUMENTS_CHARS", 1000)
+    calls = OpenCalls()
+    for index, id in enumerate("abcd"):
+        calls.start(index, ToolCallBlock(id, "f"))
+        calls.add(index, "1" * 20)
+        calls.hold(index)
+
+    assert [calls.release(id) is not None for id in "abcd"] == [True, True, True, False]
+    calls.start(9, FUNCTION)
+    calls.add(9, "1" * 990)
+    assert calls.end(9).text() == "1" * 990
