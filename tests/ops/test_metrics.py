@@ -296,6 +296,12 @@ def test_every_variable_in_a_query_exists() -> None:
     assert {f"${name}" for name in used} <= set(VARIABLES)
 
 
+def test_no_two_panels_have_the_same_title() -> None:
+    titles = [panel["title"] for panel in DASHBOARD["panels"]]
+
+    assert sorted(titles) == sorted(set(titles))
+
+
 def test_panels_do_not_overlap() -> None:
     taken: dict[tuple[int, int], str] = {}
     for panel in DASHBOARD["panels"]:
