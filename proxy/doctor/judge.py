@@ -11,8 +11,8 @@ from proxy.doctor.remedies import Ailment
 from proxy.doctor.symptoms import LeavingSeen, PressureSeen, Silence, StreamSeen, WholeSeen
 from proxy.upstream.answer import Framing
 
-LATE_S = 0.25
-"""A delay within a stream that no network has, and that readers notice."""
+LATE_S = 0.15
+"""A delay within a stream that readers notice. HAProxy without `http-no-delay` holds events back for 200 ms (MSG_MORE)."""
 SAME_LUMP_S = 0.002
 """Reads that follow each other this closely are one lump."""
 LEAVING_S = 2.0
