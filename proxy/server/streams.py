@@ -179,6 +179,8 @@ async def _write(
                 await response.prepare(request)
             for piece in pieces:
                 await response.write(piece)
+                # A fast reader never makes the write wait.
+                await asyncio.sleep(0)
             if is_whole:
                 await response.write_eof()
             return True
