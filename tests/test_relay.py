@@ -8,7 +8,7 @@ import pytest
 from proxy.hub.errors import ErrorKind, UpstreamError
 from proxy.hub.events import FinishReason, MessageEnd, StreamError
 from proxy.hub.transcode import Summary
-from proxy.record import CallRecord, Outcome
+from proxy.record import CallRecord, Outcome, Phase, Progress
 from proxy.relay import LINGER_S, Deadlines, Relay
 
 DEADLINES = Deadlines(first_event_s=10, idle_s=5, total_s=100, caller_stall_s=20, heartbeat_s=3)
@@ -98,6 +98,7 @@ class Source:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.is_complete = False
+        self.unread = 0
 
     def pause(self) -> None:
         self.calls.append("pause")
@@ -107,6 +108,9 @@ class Source:
 
     def abort(self) -> None:
         self.calls.append("abort")
+
+    def unread_bytes(self) -> int:
+        return self.unread
 
     def finish_in_background(self) -> None:
         self.calls.append("finish")
@@ -398,6 +402,51 @@ async def test_the_operator_ends_a_stream_in_its_dialect(stage: Stage, end: str,
 
     stage.assert_over(outcome)
     assert stage.sink.data.startswith(b"t<")
+
+
+@pytest.mark.parametrize("end", ["kill", "drain"])
+async def test_an_order_changes_nothing_of_a_stream_that_has_its_ending(end: str) -> None:
+    stage = Stage(is_exact=True)
+    stage.relay.body_received(b"t.")
+
+    getattr(stage.relay, end)()
+
+    stage.assert_over(Outcome.COMPLETED)
+    assert stage.sink.data == b"t."
+
+
+async def test_a_stream_says_what_it_does_as_long_as_it_does_it(stage: Stage) -> None:
+    record, clock = stage.record, stage.clock
+    assert record.streaming is stage.relay
+    assert not stage.relay.progress().has_content
+
+    clock.advance(1)
+    stage.relay.body_received(b"tt")
+    clock.advance(2)
+    stage.sink.waiting, stage.source.unread = 7, 9
+    stage.relay.caller_paused()
+    clock.advance(1)
+
+    assert stage.relay.progress() == Progress(
+        has_content=True,
+        is_paused=True,
+        is_ended=False,
+        gap_s=3,
+        blocked_s=1,
+        events=2,
+        content_events=2,
+        waiting_bytes=7,
+        unread_bytes=9,
+    )
+    stage.relay.kill()
+    assert (record.streaming, record.phase) == (None, Phase.ENDING)
+
+
+async def test_a_stream_that_failed_unknown_to_its_caller_has_not_ended_the_call(stage: Stage) -> None:
+    stage.relay.kill()
+
+    assert stage.relay.failure is not None
+    assert (stage.record.streaming, stage.record.phase) == (None, Phase.ANSWERING)
 
 
 async def test_nothing_moves_after_the_end(stage: Stage) -> None:
