@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 
 from tests.playground.browser import CHROMIUM, Browser
 from tests.support import node
@@ -43,14 +43,14 @@ def bundle(version: str, file: Path) -> None:
     hook, sdk = VERSIONS[version]
     modules = node.BROWSER / "node_modules"
     choices = [f"--alias:use-chat={hook}", f"--alias:chat-sdk={modules / sdk}", f"--outfile={file}"]
-    command = [modules / ".bin/esbuild", "page.js", "--bundle", "--log-level=warning", *choices]
+    command: list[str | Path] = [modules / ".bin/esbuild", "page.js", "--bundle", "--log-level=warning", *choices]
     subprocess.run(command, cwd=node.BROWSER, check=True)
 
 
 class Stage:
     """A provider, the proxy, the app's own server, and a browser that opens its page."""
 
-    def __init__(self, upstream: ReplayServer, proxy: ProxyProcess, app: TestServer, browser: Browser) -> None:
+    def __init__(self, upstream: ReplayServer, proxy: ProxyProcess, app: BaseTestServer, browser: Browser) -> None:
         self.upstream = upstream
         self._proxy = proxy
         self._app = app
