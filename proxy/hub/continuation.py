@@ -155,6 +155,10 @@ def add_usage(earlier: Usage | None, later: Usage) -> Usage:
     )
 
 
+def _is_empty_text(block: DeliveredBlock) -> bool:
+    return block.is_open and not block.pieces and isinstance(block.block, TextBlock)
+
+
 class _Joint:
     """What both joints share: indices of new blocks, and the end."""
 
@@ -189,9 +193,14 @@ class Restart(_Joint):
     def __init__(self, delivered: Delivered) -> None:
         super().__init__(delivered)
         self._to_repeat = [
-            (index, block.text) for index, block in enumerate(delivered.blocks) if isinstance(block.block, _COMPARED)
+            (index, block.text)
+            for index, block in enumerate(delivered.blocks)
+            if isinstance(block.block, _COMPARED) and not _is_empty_text(block)
         ]
         """Caller's index and text of each block that must be repeated."""
+        last = len(delivered.blocks) - 1
+        self._empty_at = last if delivered.blocks and _is_empty_text(delivered.blocks[last]) else None
+        """A text block that was begun and says nothing: the next text goes in there."""
         self._repeated: dict[int, tuple[int, str]] = {}
         """By the second answer's index: the caller's index, and what is still to be repeated."""
 
@@ -231,12 +240,12 @@ class Restart(_Joint):
 
     def _take_start(self, event: BlockStart) -> list[Event] | None:
         if not isinstance(event.block, _COMPARED):
-            if self._to_repeat:
+            if self._to_repeat or self._empty_at is not None:
                 self._index[event.index] = None
                 return []
             return self._begin_new(event)
         if not self._to_repeat:
-            return self._begin_new(event)
+            return [] if self._fills_empty(event) else self._begin_new(event)
         at, text = self._to_repeat.pop(0)
         first = self._delivered.blocks[at].block
         if type(first) is not type(event.block) or getattr(first, "name", "") != getattr(event.block, "name", ""):
@@ -244,6 +253,15 @@ class Restart(_Joint):
         self._index[event.index] = at
         self._repeated[event.index] = (at, text)
         return []
+
+    def _fills_empty(self, event: BlockStart) -> bool:
+        """Whether a text begins that goes into the caller's empty block."""
+        at, self._empty_at = self._empty_at, None
+        if at not in self._open or not isinstance(event.block, TextBlock):
+            return False
+        self._index[event.index] = at
+        self._open.remove(at)
+        return True
 
     def _take_text(self, event: Event, index: int, text: str) -> list[Event] | None:
         repeated = self._repeated.get(index)

@@ -235,9 +235,11 @@ Event = (
     | StreamError
 )
 
-CONTENT_EVENTS = frozenset(
-    {TextDelta, ArgumentsDelta, ReasoningDelta, RefusalDelta, BlockStart, SignatureAdded, CitationAdded}
-)
-"""Event types that count as life for the first-event and idle deadlines. A bare start, usage or ping is none."""
+CONTENT_EVENTS = frozenset({TextDelta, ArgumentsDelta, ReasoningDelta, RefusalDelta, SignatureAdded, CitationAdded})
+"""Event types that count as life for the first-event and idle deadlines, beside a `BlockStart` that says something by
+itself. A bare start, usage or ping is none."""
+
+EMPTY_AT_START = (TextBlock, ReasoningBlock, RefusalBlock)
+"""Blocks whose start says nothing yet: Anthropic's API begins one before its model has said a word."""
 
 TERMINAL_EVENTS = frozenset({MessageEnd, StreamError})

@@ -14,6 +14,8 @@ from proxy.hub.continuation import Delivered
 from proxy.hub.errors import ErrorKind, UpstreamProtocolError
 from proxy.hub.events import (
     CONTENT_EVENTS,
+    EMPTY_AT_START,
+    BlockStart,
     Event,
     MessageEnd,
     MessageStart,
@@ -34,7 +36,7 @@ class Summary:
         self.events = 0
         """Upstream events relayed (canonical events for `Convert`)."""
         self.content_events = 0
-        """Those that are life: see `CONTENT_EVENTS`."""
+        """Those that are life: see `CONTENT_EVENTS` and `EMPTY_AT_START`."""
         self.model = ""
         self.usage: Usage | None = None
         self.end: MessageEnd | None = None
@@ -56,6 +58,8 @@ class Summary:
 
     def _keep(self, event: Event) -> None:
         match event:
+            case BlockStart(_, block):
+                self.content_events += not isinstance(block, EMPTY_AT_START)
             case Usage():
                 self.usage = event
             case MessageStart(_, model):

@@ -96,6 +96,7 @@ async def pair(
     folder: Path,
     *,
     first_kind: str = "openai_chat",
+    second_kind: str = "openai_chat",
     prefill: bool = False,
     silence_s: float = SILENCE_S,
     context_tokens: tuple[int | None, int | None] = (None, None),
@@ -105,7 +106,7 @@ async def pair(
     async with contextlib.AsyncExitStack() as resources:
         first, second = FaultyUpstream(), FaultyUpstream()
         providers: list[dict[str, Any]] = []
-        for name, upstream, kind in (("first", first, first_kind), ("second", second, "openai_chat")):
+        for name, upstream, kind in (("first", first, first_kind), ("second", second, second_kind)):
             await resources.enter_async_context(upstream.server)
             silence = {"headers_s": silence_s, "first_event_s": silence_s, "idle_s": silence_s}
             base = upstream.server.url + ("/v1" if kind == "openai_chat" else "")

@@ -66,6 +66,16 @@ def test_a_restart_after_any_event_completes_the_answer(cut: int) -> None:
     assert blocks == [("TextBlock", "Hello world, 世界!"), ("ToolCallBlock", '{"a": 1}')]
 
 
+def test_an_empty_text_block_demands_no_text_of_the_second_answer() -> None:
+    first: list[Event] = [MessageStart("m", "model"), BlockStart(0, TextBlock())]
+    call: list[Event] = [BlockStart(0, ToolCallBlock("c1", "look")), ArgumentsDelta(0, "{}"), BlockEnd(0), END]
+
+    joined = first + Restart(delivered(first)).take([MessageStart("m2", "other"), *call])
+
+    assert check(joined) == []
+    assert content(joined) == [("TextBlock", ""), ("ToolCallBlock", "{}")]
+
+
 @given(st.text(min_size=1), st.data())
 def test_a_restart_finds_its_place_whatever_the_pieces(text: str, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(text)))
