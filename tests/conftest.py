@@ -4,14 +4,16 @@ FORBID_SKIPS=1 turns each skip into a failure, except for recordings that are ab
 matrix must be red, not quiet. HYPOTHESIS_PROFILE=thorough searches longer.
 """
 
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import node
+from tests.support.canary import LogWatch
 from tests.support.corpus import ABSENT
 
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
@@ -27,6 +29,23 @@ FORBID_SKIPS = os.environ.get("FORBID_SKIPS") == "1"
 
 def pytest_sessionfinish() -> None:
     node.stop()
+
+
+@pytest.fixture(scope="session")
+def _log_watch() -> Iterator[LogWatch]:
+    watch = LogWatch()
+    logging.getLogger().addHandler(watch)
+    yield watch
+    logging.getLogger().removeHandler(watch)
+    watch.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_canary_is_logged(_log_watch: LogWatch) -> Iterator[None]:
+    """What a proxy in this process logs shows neither key nor prompt nor completion; `proxy_process` looks at the others."""
+    yield
+    lines, _log_watch.lines = _log_watch.lines, []
+    assert lines == []
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,16 +6,18 @@ import struct
 
 import msgspec
 
+from tests.support.canary import PROMPT
+
 BODIES: dict[str, tuple[str, dict[str, object]]] = {
     "openai_chat": (
         "/v1/chat/completions",
-        {"messages": [{"role": "user", "content": "hi"}], "stream": True},
+        {"messages": [{"role": "user", "content": PROMPT}], "stream": True},
     ),
     "anthropic": (
         "/v1/messages",
-        {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 100, "stream": True},
+        {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 100, "stream": True},
     ),
-    "canonical": ("/chat", {"messages": [{"role": "user", "content": "hi"}]}),
+    "canonical": ("/chat", {"messages": [{"role": "user", "content": PROMPT}]}),
 }
 """Path and body of a streaming request in each dialect."""
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from tests.e2e.streams import CHAT_END, chat_chunk
+from tests.support.canary import COMPLETION, SAID
 
-WORDS = ("one ", "two ", "three ")
+WORDS = ("one ", f"two {COMPLETION} ", "three ")
 WHOLE = "".join(WORDS)
 PART = "".join(WORDS[:2])
-MARK = "do-not-repeat-me"
+MARK = SAID
 """What a peer says and no caller may read."""
 
 

@@ -21,14 +21,14 @@ from tests.e2e.fault_upstream import FaultyUpstream
 from tests.e2e.faults_before_body import DEADLINE_S
 from tests.e2e.faults_in_stream import MAX_FRAME_BYTES, TOTAL_S
 from tests.e2e.faults_of_callers import BODY_TIMEOUT_S, HEADER_TIMEOUT_S, MAX_BODY_BYTES
+from tests.support.canary import CALLER_KEY, PROMPT
+from tests.support.canary import PROVIDER_KEY as KEY
 from tests.support.proxy import ProxyProcess, provider, proxy_process, settings
 from tests.upstream.certificates import Authority, server_context
 from tests.upstream.raw_server import Peer, RawServer, answering
 
-KEY = "configured-key-0123456789"
 HEARTBEAT_S = 0.5
 CALLER_STALL_S = 1.0
-PROMPT = "prompt-that-no-log-may-show"
 TIMEOUTS: dict[str, dict[str, float]] = {
     "plain": {},
     "brief": {"headers_s": DEADLINE_S, "first_event_s": DEADLINE_S, "idle_s": DEADLINE_S, "total_s": 5},
@@ -40,8 +40,8 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _BUSY = re.compile(r'llm_proxy_upstream_connections\{state="busy"\} (\S+)')
 _ACTIVE = re.compile(r'llm_proxy_active_streams\{dialect="\w+"\} (\S+)')
 
-Ended = tuple[str, str, str]
-"""Dialect, outcome, provider."""
+Ended = tuple[str, str]
+"""Outcome, provider."""
 
 
 @dataclass
@@ -161,7 +161,7 @@ class Stage:
         ended: Counter[Ended] = Counter()
         for labels, value in _STREAMS.findall(text):
             label = dict(_LABEL.findall(labels))
-            ended[label["dialect"], label["outcome"], label["provider"]] += int(float(value))
+            ended[label["outcome"], label["provider"]] += int(float(value))
         return Counted(ended, text)
 
 
@@ -212,8 +212,8 @@ async def stage(folder: Path, *, reaches: bool = True) -> AsyncIterator[Stage]:
             },
         )
         proxy = await resources.enter_async_context(proxy_process(config, folder, environ={"FAULT_KEY": KEY}))
-        chat = openai.AsyncOpenAI(base_url=proxy.url + "/v1", api_key="caller", max_retries=0, timeout=20)
-        messages = anthropic.AsyncAnthropic(base_url=proxy.url, api_key="caller", max_retries=0, timeout=20)
+        chat = openai.AsyncOpenAI(base_url=proxy.url + "/v1", api_key=CALLER_KEY, max_retries=0, timeout=20)
+        messages = anthropic.AsyncAnthropic(base_url=proxy.url, api_key=CALLER_KEY, max_retries=0, timeout=20)
         http = httpx.AsyncClient(base_url=proxy.url, timeout=20)
         for client in (chat, messages, http):
             await resources.enter_async_context(client)

@@ -166,7 +166,7 @@ BODIES = [
     _refused(
         "no_utf8",
         "a body that is no UTF-8",
-        _body(lambda body: body.encode().replace(b"hi", b"\xff\xfe")),
+        _body(lambda body: body.encode().replace(b"canary", b"\xff\xfe")),
         says="UTF-8",
     ),
     _refused("deep", "a body of 100,000 levels", _body(lambda body: b"[" * 100_000), says=""),

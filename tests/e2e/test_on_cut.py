@@ -9,7 +9,21 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.calls import RawCall
-from tests.e2e.fault_row import CHUNKED, PART, WHOLE, Drip, Script, Steps, Then, Wire, chunk, good, sized, streamed
+from tests.e2e.fault_row import (
+    CHUNKED,
+    PART,
+    WHOLE,
+    WORDS,
+    Drip,
+    Script,
+    Steps,
+    Then,
+    Wire,
+    chunk,
+    good,
+    sized,
+    streamed,
+)
 from tests.e2e.fault_upstream import Scenario
 from tests.e2e.faults_of_callers import post
 from tests.e2e.pair import Pair, pair
@@ -262,9 +276,7 @@ def joins(body: bytes) -> list[bytes]:
 
 async def test_reasoning_before_delivered_text_is_not_repeated(restart: Pair) -> None:
     first = cut_after(reasoning("thinking"), chat_chunk("one "))
-    restart.play(
-        "pair-thought", first, answer(reasoning("thinking anew"), *map(chat_chunk, ("one ", "two ", "three ")))
-    )
+    restart.play("pair-thought", first, answer(reasoning("thinking anew"), *map(chat_chunk, WORDS)))
 
     heard = await restart.hear("pair-thought")
 
@@ -322,7 +334,7 @@ async def test_a_tool_call_that_was_open_is_completed(
 
 
 async def test_usage_of_both_answers_adds_up(from_anthropic: Pair) -> None:
-    second = answer(*map(chat_chunk, ("one ", "two ", "three ")), usage(3, 2))
+    second = answer(*map(chat_chunk, WORDS), usage(3, 2))
     from_anthropic.play("pair-usage", CUT, second)
 
     heard = await from_anthropic.hear("pair-usage")

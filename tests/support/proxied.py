@@ -17,6 +17,7 @@ from proxy.config.load import Sources, load
 from proxy.providers import PROVIDERS
 from proxy.server.app import start
 from tests.support.answers import Answer, json
+from tests.support.canary import PROMPT
 from tests.support.corpus import Recording
 from tests.support.proxy import provider, settings
 from tests.support.reader import DEADLINE_S, Call, Reader
@@ -27,18 +28,18 @@ BASE_PATH = {"openai_chat": "/v1", "openai_responses": "/v1"}
 """What the vendor's own SDK takes after the host, where it is not empty."""
 
 GENERATION: dict[str, tuple[str, dict[str, Any]]] = {
-    "openai_chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
-    "openai_responses": ("/v1/responses", {"input": "hi"}),
-    "anthropic": ("/v1/messages", {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}),
+    "openai_chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": PROMPT}]}),
+    "openai_responses": ("/v1/responses", {"input": PROMPT}),
+    "anthropic": ("/v1/messages", {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 100}),
     "gemini": (
         "/v1beta/models/{model}:streamGenerateContent?alt=sse",
-        {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+        {"contents": [{"role": "user", "parts": [{"text": PROMPT}]}]},
     ),
-    "canonical": ("/chat", {"messages": [{"role": "user", "content": "hi"}]}),
-    "ui_message_stream": ("/ui/chat", {"prompt": "hi"}),
-    "data_stream": ("/ui/v4/chat", {"prompt": "hi"}),
-    "ag_ui": ("/ag-ui", {"messages": [{"id": "u", "role": "user", "content": "hi"}]}),
-    "ollama": ("/ollama/api/chat", {"messages": [{"role": "user", "content": "hi"}]}),
+    "canonical": ("/chat", {"messages": [{"role": "user", "content": PROMPT}]}),
+    "ui_message_stream": ("/ui/chat", {"prompt": PROMPT}),
+    "data_stream": ("/ui/v4/chat", {"prompt": PROMPT}),
+    "ag_ui": ("/ag-ui", {"messages": [{"id": "u", "role": "user", "content": PROMPT}]}),
+    "ollama": ("/ollama/api/chat", {"messages": [{"role": "user", "content": PROMPT}]}),
 }
 """Path and body of a streamed request in each dialect."""
 

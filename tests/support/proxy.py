@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from tests.support import canary
+
 PROJECT = Path(__file__).parents[2]
 START_S = 20.0
 
@@ -71,6 +73,8 @@ async def proxy_process(
 ) -> AsyncIterator[ProxyProcess]:
     """Start `python -m proxy serve` with `config`, and end it: by SIGTERM, by SIGKILL if that takes too long.
 
+    Fails the test when anything that the proxy has written, or lets operators read, holds a canary.
+
     `file`: where `config` stands already. `module`: what to run in place of `proxy`, with the same arguments.
     """
     if file is None:
@@ -85,8 +89,12 @@ async def proxy_process(
             stderr=sink,
             env={**os.environ, **(environ or {})},
         )
+    shown: list[bytes] = []
     try:
-        yield ProxyProcess(process, await _url(process, log), log)
+        proxy = ProxyProcess(process, await _url(process, log), log)
+        yield proxy
+        if process.returncode is None:
+            shown = canary.shown(await _admin_texts(proxy))
     finally:
         if process.returncode is None:
             process.terminate()
@@ -97,7 +105,27 @@ async def proxy_process(
                 process.kill()
                 await process.wait()
         # Reads what is left of its output, so that the transport closes in the test and not in the garbage collector.
-        await process.communicate()
+        output, _ = await process.communicate()
+    # The log file holds standard error as well: warnings, and what Python prints of a fault that nobody caught.
+    shown += canary.shown(output + log.read_bytes())
+    assert not shown, f"a proxy shows {set(shown)}"
+
+
+async def _admin_texts(proxy: ProxyProcess) -> bytes:
+    """What its operators can read; nothing when it does not answer at once."""
+    texts = b""
+    for path in ("/metrics", "/streams"):
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(1):
+                reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n".encode())
+                try:
+                    texts += await reader.read()
+                finally:
+                    writer.close()
+                    with contextlib.suppress(OSError):
+                        await writer.wait_closed()
+    return texts
 
 
 async def _url(process: asyncio.subprocess.Process, log: Path) -> str:

@@ -5,13 +5,14 @@ from typing import Any
 
 import anthropic
 
+from tests.support.canary import CALLER_KEY, PROMPT
 from tests.support.reader import DEADLINE_S, Call, Reader
 from tests.support.readings import Reading, Tokens, ToolCall, failed, finish_of, parsed
 
 
 def client(call: Call) -> anthropic.AsyncAnthropic:
     return anthropic.AsyncAnthropic(
-        api_key="test-key",
+        api_key=CALLER_KEY,
         base_url=call.base_url,
         max_retries=0,
         timeout=DEADLINE_S,
@@ -23,7 +24,7 @@ def _request(call: Call) -> dict[str, Any]:
     return {
         "model": call.model,
         "max_tokens": 1000,
-        "messages": [{"role": "user", "content": "hi"}],
+        "messages": [{"role": "user", "content": PROMPT}],
         **call.options,
     }
 

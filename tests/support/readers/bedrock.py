@@ -9,6 +9,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.parsers import EventStreamJSONParser, create_parser
 
+from tests.support.canary import PROMPT
 from tests.support.reader import DEADLINE_S, Call, Reader
 from tests.support.readings import Reading, Tokens, ToolCall, failed, parsed, with_derived_finish
 
@@ -113,7 +114,7 @@ class _Answer:
 
 
 async def post(call: Call, operation: str) -> bytes:
-    body = {"messages": [{"role": "user", "content": [{"text": "hi"}]}], **call.options}
+    body = {"messages": [{"role": "user", "content": [{"text": PROMPT}]}], **call.options}
     timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,

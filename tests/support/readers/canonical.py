@@ -6,6 +6,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from tests.support.canary import PROMPT
 from tests.support.eventsource import interpret
 from tests.support.reader import DEADLINE_S, Call, Reader
 from tests.support.readings import Reading, Tokens, ToolCall, failed, parsed
@@ -13,7 +14,7 @@ from tests.support.readings import Reading, Tokens, ToolCall, failed, parsed
 
 async def _post(call: Call, stream: bool) -> tuple[int, bytes]:
     """Status and body; raises aiohttp's own fault when the connection broke."""
-    body = {"model": call.model, "messages": [{"role": "user", "content": "hi"}], "stream": stream, **call.options}
+    body = {"model": call.model, "messages": [{"role": "user", "content": PROMPT}], "stream": stream, **call.options}
     timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,

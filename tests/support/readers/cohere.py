@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.canary import PROMPT
 from tests.support.eventsource import interpret
 from tests.support.reader import DEADLINE_S, Call, Reader
 from tests.support.readings import Reading, Tokens, ToolCall, failed, parsed, with_derived_finish
@@ -16,7 +17,7 @@ FINISH = {"COMPLETE": "stop", "STOP_SEQUENCE": "stop_sequence", "MAX_TOKENS": "l
 
 
 async def post(call: Call, *, stream: bool) -> bytes:
-    body = {"model": call.model, "messages": [{"role": "user", "content": "hi"}], "stream": stream, **call.options}
+    body = {"model": call.model, "messages": [{"role": "user", "content": PROMPT}], "stream": stream, **call.options}
     timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,

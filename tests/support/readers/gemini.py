@@ -10,6 +10,7 @@ from google import genai
 from google.genai import types
 from google.genai.client import AsyncClient
 
+from tests.support.canary import CALLER_KEY, PROMPT
 from tests.support.reader import DEADLINE_S, Call, Reader
 from tests.support.readings import FINISH, Reading, Tokens, ToolCall, failed, with_derived_finish
 
@@ -24,7 +25,7 @@ async def client(call: Call) -> AsyncIterator[AsyncClient]:
             client_args={"verify": False},  # Reading the system's certificates would cost 0.2 s a call.
             httpx_async_client=connections,
         )
-        with genai.Client(api_key="test-key", vertexai=False, http_options=options) as sdk:
+        with genai.Client(api_key=CALLER_KEY, vertexai=False, http_options=options) as sdk:
             yield sdk.aio
 
 
@@ -33,7 +34,7 @@ async def read_stream(call: Call) -> Reading:
     chunks = _Chunks()
     async with client(call) as sdk:
         try:
-            stream = await sdk.models.generate_content_stream(model=call.model, contents="hi", **call.options)
+            stream = await sdk.models.generate_content_stream(model=call.model, contents=PROMPT, **call.options)
             async for chunk in stream:
                 chunks.add(chunk.model_dump(exclude_unset=True, warnings=False))
         except Exception as fault:
@@ -50,7 +51,7 @@ async def read_whole(call: Call) -> Reading:
     chunks = _Chunks()
     async with client(call) as sdk:
         try:
-            answer = await sdk.models.generate_content(model=call.model, contents="hi", **call.options)
+            answer = await sdk.models.generate_content(model=call.model, contents=PROMPT, **call.options)
         except Exception as fault:
             return failed(Reading(), fault)
     chunks.add(answer.model_dump(exclude_unset=True, warnings=False))

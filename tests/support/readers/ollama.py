@@ -5,6 +5,7 @@ from typing import Any
 
 import ollama
 
+from tests.support.canary import PROMPT
 from tests.support.reader import DEADLINE_S, Call, Read, Reader
 from tests.support.readings import FINISH, Reading, Tokens, ToolCall, failed, with_derived_finish
 
@@ -26,7 +27,7 @@ async def read_whole_generate(call: Call) -> Reading:
 
 
 def _request(call: Call, method: str) -> dict[str, Any]:
-    asked = {"messages": [{"role": "user", "content": "hi"}]} if method == "chat" else {"prompt": "hi"}
+    asked = {"messages": [{"role": "user", "content": PROMPT}]} if method == "chat" else {"prompt": PROMPT}
     return {"model": call.model, **asked, **call.options}
 
 

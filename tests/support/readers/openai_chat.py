@@ -9,13 +9,14 @@ from typing import Any
 
 import openai
 
+from tests.support.canary import CALLER_KEY, PROMPT
 from tests.support.reader import DEADLINE_S, Call, Reader
 from tests.support.readings import Reading, Tokens, ToolCall, failed, finish_of, parsed
 
 
 def client(call: Call) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(
-        api_key="test-key",
+        api_key=CALLER_KEY,
         base_url=f"{call.base_url}/v1",
         max_retries=0,
         timeout=DEADLINE_S,
@@ -24,7 +25,7 @@ def client(call: Call) -> openai.AsyncOpenAI:
 
 
 def _request(call: Call) -> dict[str, Any]:
-    return {"model": call.model, "messages": [{"role": "user", "content": "hi"}], **call.options}
+    return {"model": call.model, "messages": [{"role": "user", "content": PROMPT}], **call.options}
 
 
 def _streamed(call: Call) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.canary import PROMPT
 from tests.support.reader import Call, Reader
 from tests.support.readers.openai_chat import client
 from tests.support.readings import Reading, Tokens, ToolCall, failed, parsed
@@ -14,7 +15,7 @@ INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
 def _request(call: Call) -> dict[str, Any]:
-    return {"model": call.model, "input": "hi", **call.options}
+    return {"model": call.model, "input": PROMPT, **call.options}
 
 
 async def read_raw(call: Call) -> Reading:
