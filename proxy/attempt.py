@@ -109,6 +109,8 @@ class Asking(msgspec.Struct, frozen=True):
     """The answer goes on with one that the caller has a part of: it is decoded, never passed through."""
     prefill: str | None = None
     """The text that the answer is to begin with."""
+    trace_headers: Mapping[str, str] = {}
+    """What makes the upstream's work a part of the caller's trace."""
 
 
 def build_request(call: Call, target: ResolvedTarget, asking: Asking) -> UpstreamRequest:
@@ -138,6 +140,7 @@ async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record
     request = build_request(call, target, asking)
     is_native = call.is_native(target) and asking.prefill is None
     headers = upstream_headers(target, request.headers, call.params.headers, call.params.query, is_native=is_native)
+    headers.update(asking.trace_headers)
     headers |= await signed_headers(target, request.method, request.path, headers, request.body)
     timeouts = target.timeouts
     left_s = timeouts.total_s - (asyncio.get_running_loop().time() - record.started_at)

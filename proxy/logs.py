@@ -65,11 +65,13 @@ def access_fields(record: CallRecord) -> dict[str, LogValue]:
     usage, end = record.usage, record.end
     fields: dict[str, LogValue] = {
         "request_id": record.request_id,
+        "trace_id": record.trace_id or None,
         "dialect": record.dialect,
         "caller": record.caller or None,
         "alias": record.alias or None,
         "provider": record.provider or None,
         "model": record.model or None,
+        "answered_model": record.answered_model or None,
         "is_stream": record.is_stream,
         "status": record.status,
         "upstream_status": record.upstream_status or None,

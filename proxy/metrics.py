@@ -363,7 +363,9 @@ class CallMetrics:
         if self._keys is not None:
             self._observe_key(record, outcome)
         error_type = "" if outcome is Outcome.COMPLETED else outcome.value
-        self._child(metrics.duration, "chat", provider, model, error_type).observe(record.duration_s)
+        self._child(metrics.duration, record.operation, provider, model, error_type).observe(
+            record.duration_s, exemplar_of(record)
+        )
         if outcome is Outcome.REFUSED:
             self._child(metrics.rejected, record.error.value if record.error is not None else "other").inc()
             return
@@ -431,20 +433,21 @@ class CallMetrics:
         first, last = record.first_event_s, record.last_event_s
         if first is None or not record.is_stream:
             return
-        self._child(metrics.first_token, "chat", provider, model).observe(first)
+        operation, exemplar = record.operation, exemplar_of(record)
+        self._child(metrics.first_token, operation, provider, model).observe(first, exemplar)
         if record.attempt_at is not None:
             waited_s = record.started_at + first - record.attempt_at
-            self._child(metrics.first_chunk, "chat", provider, model).observe(waited_s)
+            self._child(metrics.first_chunk, operation, provider, model).observe(waited_s, exemplar)
         self._child(metrics.max_gap, provider).observe(record.max_gap_s)
         if last is None or last <= first:
             return
         if record.content_events > 1:
-            self._child(metrics.per_chunk, "chat", provider, model).observe(
+            self._child(metrics.per_chunk, operation, provider, model).observe(
                 (last - first) / (record.content_events - 1)
             )
         tokens = record.usage.output if record.usage is not None else None
         if tokens is not None and tokens > 1:
-            self._child(metrics.per_token, "chat", provider, model).observe((last - first) / (tokens - 1))
+            self._child(metrics.per_token, operation, provider, model).observe((last - first) / (tokens - 1))
 
     def _observe_volume(self, record: CallRecord, provider: str, model: str) -> None:
         metrics = self._metrics
@@ -461,9 +464,14 @@ class CallMetrics:
             self._child(metrics.notes, provider, "tap_failed").inc()
         if record.usage is not None:
             for token_type, count in token_counts(record.usage):
-                self._child(metrics.tokens, "chat", provider, model, token_type).observe(count)
+                self._child(metrics.tokens, record.operation, provider, model, token_type).observe(count)
         elif record.outcome is Outcome.COMPLETED:
             self._child(metrics.usage_missing, provider).inc()
+
+
+def exemplar_of(record: CallRecord) -> dict[str, str] | None:
+    """What leads from a bucket to the call's trace; `None` when nobody keeps that."""
+    return {"trace_id": record.trace_id} if record.is_sampled else None
 
 
 def token_counts(usage: Usage) -> list[tuple[str, int]]:

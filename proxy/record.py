@@ -90,6 +90,7 @@ class CallRecord:
     __slots__ = (
         "added_s",
         "alias",
+        "answered_model",
         "asked_model",
         "attempt_at",
         "attempts",
@@ -111,12 +112,14 @@ class CallRecord:
         "headers_s",
         "headers_sent",
         "heartbeats",
+        "is_sampled",
         "is_stream",
         "joins",
         "kill",
         "last_event_s",
         "max_gap_s",
         "model",
+        "operation",
         "outcome",
         "phase",
         "provider",
@@ -125,6 +128,7 @@ class CallRecord:
         "status",
         "streaming",
         "tap_failed",
+        "trace_id",
         "upstream_closed_s",
         "upstream_status",
         "usage",
@@ -143,6 +147,14 @@ class CallRecord:
         self.provider = ""
         self.model = ""
         """The upstream model that answered."""
+        self.answered_model = ""
+        """What the upstream itself said, which may be longer: any text. Empty: it did not say."""
+        self.operation = "chat"
+        """Or `count_tokens`, `passthrough`: as OpenTelemetry's GenAI conventions name what was asked for."""
+        self.trace_id = ""
+        """Of the trace that the call belongs to, 32 hexadecimal digits; empty: of none."""
+        self.is_sampled = False
+        """Whether somebody keeps that trace."""
         self.is_stream = False
         self.joins = 0
         """How often a second answer went on with one that was cut."""
@@ -166,6 +178,16 @@ class CallRecord:
         self.max_gap_s = 0.0
         """The longest silence between two content events."""
         self.duration_s = 0.0
+        self._start_volume()
+        self.phase = Phase.RECEIVING
+        self.streaming: Streaming | None = None
+        """The stream, while there is one."""
+        self.kill: Callable[[], None] | None = None
+        """Ends the call in its dialect on an operator's order; `None` once it is over."""
+        self.end_drained: Callable[[], None] | None = None
+        """The same because the proxy is stopping."""
+
+    def _start_volume(self) -> None:
         self.events = 0
         self.content_events = 0
         self.bytes_up = 0
@@ -183,13 +205,6 @@ class CallRecord:
         self.end: MessageEnd | None = None
         self.dropped: tuple[str, ...] = ()
         self.tap_failed = False
-        self.phase = Phase.RECEIVING
-        self.streaming: Streaming | None = None
-        """The stream, while there is one."""
-        self.kill: Callable[[], None] | None = None
-        """Ends the call in its dialect on an operator's order; `None` once it is over."""
-        self.end_drained: Callable[[], None] | None = None
-        """The same because the proxy is stopping."""
 
     def answered_at(self) -> float | None:
         """When the first content event came; `None`: not yet."""

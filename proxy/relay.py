@@ -478,6 +478,7 @@ class Relay:
         if self.failure is None:
             record.phase = Phase.ENDING
         record.outcome = outcome
+        record.answered_model = summary.model
         record.usage = summary.usage
         record.end = summary.end
         record.events = summary.events

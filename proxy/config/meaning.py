@@ -229,6 +229,7 @@ class Checker:
         config = self.config
         self._check_store("resume", config.resume.store, config.resume.store_url(), STORES)
         self._check_store("limits", config.limits.store, config.limits.store_url(), (NO_STORE,))
+        self._check_collector()
         resume = config.resume
         if resume.max_stream_bytes > resume.max_total_bytes:
             message = (
@@ -255,6 +256,22 @@ class Checker:
             self.warn(("resume", "store"), "streams cannot be resumed yet: this has no effect")
         if config.coalesce.max_delay_ms or config.coalesce.max_bytes:
             self.warn(("coalesce",), "events are not coalesced yet: this has no effect")
+
+    def _check_collector(self) -> None:
+        """The URL that spans are sent to."""
+        traces = self.config.traces
+        if traces.otlp_endpoint is None:
+            if traces.content:
+                self.warn(("traces", "content"), "without `traces.otlp_endpoint` this has no effect")
+            return
+        text, path = traces.otlp_endpoint.reveal(), ("traces", "otlp_endpoint")
+        if text == PLACEHOLDER:
+            return
+        if not text.startswith(("http://", "https://")) or not urlsplit(text).hostname:
+            got = shown(text) if traces.otlp_endpoint.is_literal else "something else"
+            self.add(path, f"expected a URL such as http://collector:4318, got {got}")
+        elif traces.otlp_endpoint.is_literal and has_password(text):
+            self.add(path, "the URL holds a password; keep it out of the file: env:NAME or file:PATH")
 
     def _check_store(self, section: str, store: Secret | None, text: str, words: tuple[str, ...]) -> None:
         path = (section, "store")

@@ -342,6 +342,18 @@ class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
     count: it is there from the start."""
 
 
+class Traces(Struct, frozen=True, forbid_unknown_fields=True):
+    """Spans of calls, sent to an OpenTelemetry collector. Needs the extra `otel`; a change needs a restart."""
+
+    otlp_endpoint: TextOrReference | None = None
+    """Base URL of the collector's OTLP/HTTP receiver, such as http://collector:4318 (env:NAME or file:PATH when it holds a
+    password). Absent: no spans are made, and a caller's `traceparent` is handed on as it came."""
+    sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """Which share of the traces that begin here is kept; a caller's own decision about its trace wins."""
+    content: bool = False
+    """Send prompts and answers as well, up to 32 KiB each. They then leave the proxy: only where that is allowed."""
+
+
 class Drain(Struct, frozen=True, forbid_unknown_fields=True):
     """Stopping without cutting streams."""
 
@@ -396,5 +408,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """Log lines on standard error."""
     metrics: Metrics = Metrics()
     """What /metrics shows."""
+    traces: Traces = Traces()
+    """Spans of calls, sent to an OpenTelemetry collector."""
     drain: Drain = Drain()
     """Stopping without cutting streams."""

@@ -31,6 +31,7 @@ from proxy.server.embedded import Embedded
 from proxy.server.gateway import Gateway, Snapshot
 from proxy.server.protocol import CallerProtocol
 from proxy.server.routes import add_routes
+from proxy.tracing import open_tracer
 from proxy.upstream import UpstreamPool
 
 _LOG = logging.getLogger("proxy.server")
@@ -237,6 +238,9 @@ async def start(config: Config, *, is_worker: bool = False) -> Running:
             await shared.connect()
         gateway = Gateway(build_snapshot(demo.fill(config), metrics), pool, metrics, shared)
         prepare_tls(pool, gateway.snapshot.router)
+        gateway.tracer = open_tracer(config.traces)
+        if gateway.tracer is not None:
+            resources.push_async_callback(gateway.tracer.close)
         add_routes(gateway, has_admin_listener=config.admin is not None)
         running = Running(gateway, demo, resources.pop_all())
     try:

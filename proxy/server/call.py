@@ -20,6 +20,7 @@ from proxy.logs import log_access
 from proxy.record import CallRecord, Outcome, Phase
 from proxy.server.answers import SERVER_NAME, error_answer, passed_headers
 from proxy.server.gateway import Gateway, lower_headers
+from proxy.tracing import begin_trace
 
 _LOG = logging.getLogger("proxy.server")
 
@@ -54,6 +55,7 @@ class CallHandler:
         request_id = asked_id if _SANE_REQUEST_ID.fullmatch(asked_id) else f"req_{random_id[:24]}"
         self.record = CallRecord(request_id, label or dialect.name, gateway.loop.time())
         self.stream_id = random_id[24:]
+        self.trace = begin_trace(gateway.tracer, self.record, request.method, request.path, headers)
         self.admission: Admission | None = None
         """The call's places; `None` before it was let in."""
         self._stopped: ErrorKind | None = None
@@ -107,6 +109,7 @@ class CallHandler:
                 self.admission.end(record.usage)
             record.kill = record.end_drained = None
             record.duration_s = self.gateway.loop.time() - record.started_at
+            self.trace.end()
             self.snapshot.metrics.observe(record)
             log_access(record)
 

@@ -29,6 +29,7 @@ from proxy.routing import ResolvedTarget, Router
 from proxy.server.answers import error_answer
 from proxy.server.cors import answer_preflight, cors_headers
 from proxy.server.dispatch import Dispatcher
+from proxy.tracing import Tracer
 from proxy.upstream import UpstreamPool
 from proxy.worker_link import Answered
 
@@ -77,6 +78,8 @@ class Gateway:
         self.is_draining = False
         self.ask_admin: Callable[[str, str], Awaitable[Answered | None]] | None = None
         """Answers an admin path (with an `Accept`) for all workers; `None`: this process is the only one."""
+        self.tracer: Tracer | None = None
+        """Makes spans of calls; `None`: there is no collector."""
         self.loop = asyncio.get_running_loop()
         self.limiter = Limiter(self.loop, shared_limits)
         self.calls = LiveCalls(self.live, self.loop.time, lambda: self.is_draining)

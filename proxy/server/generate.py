@@ -7,6 +7,7 @@ in the caller's dialect; afterwards faults are the relay's.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 
@@ -56,7 +57,10 @@ class Generation(CallHandler):
             holds_cuts=self.snapshot.config.on_cut is not OnCut.ERROR,
             heartbeat_s=self.snapshot.config.heartbeat_s,
             loop=gateway.loop,
+            remembers_bytes=self.trace.content_bytes,
         )
+        self._completion: Completion | None = None
+        """The answer, where it came whole."""
 
     async def answer_stopped(self, error: UpstreamError) -> web.StreamResponse:
         if not self.session.is_begun:
@@ -81,6 +85,8 @@ class Generation(CallHandler):
         record.is_stream = envelope.stream
         admission = await self.admit(caller, resolved.providers)
         call = Call(self.dialect, self.route.operation, body, self.params, envelope)
+        if call.operation is Operation.COUNT_TOKENS:
+            record.operation = call.operation.value
         if call.operation is Operation.COUNT_TOKENS and not call.is_native(targets[0]):
             return self._estimate(call)
         return await self._ask(call, targets, admission)
@@ -147,19 +153,37 @@ class Generation(CallHandler):
 
     async def _attempt_once(self, call: Call, target: ResolvedTarget, prefill: str | None) -> web.StreamResponse:
         record = self.record
-        record.begin_attempt(self.gateway.loop.time(), is_joining=self.session.is_begun)
-        inject_usage = self.snapshot.config.usage is UsageMode.INJECT
-        opened = await attempt(
-            call,
-            target,
-            self.gateway.pool,
-            record,
-            Asking(inject_usage=inject_usage, joins=self.session.is_begun, prefill=prefill),
+        is_joining = self.session.is_begun
+        self._completion = None
+        record.begin_attempt(self.gateway.loop.time(), is_joining=is_joining)
+        asking = Asking(
+            inject_usage=self.snapshot.config.usage is UsageMode.INJECT,
+            joins=is_joining,
+            prefill=prefill,
+            trace_headers=self.trace.begin_attempt(target, is_joining=is_joining),
         )
+        try:
+            response = await self._open(call, target, asking)
+        except BaseException as fault:
+            self._end_attempt(call, fault)
+            raise
+        self._end_attempt(call, None)
+        return response
+
+    def _end_attempt(self, call: Call, fault: BaseException | None) -> None:
+        trace = self.trace
+        if trace.content_bytes:
+            # A request that its own dialect cannot decode is relayed all the same, to callers who speak the target's API.
+            with contextlib.suppress(ProxyError):
+                trace.show(call.chat, self._completion or self.session.delivered)
+        trace.end_attempt(fault)
+
+    async def _open(self, call: Call, target: ResolvedTarget, asking: Asking) -> web.StreamResponse:
+        opened = await attempt(call, target, self.gateway.pool, self.record, asking)
         try:
             if call.operation is Operation.COUNT_TOKENS:
                 return await self._relay_whole(opened)
-            return await self._answer(call, opened, is_prefilled=prefill is not None)
+            return await self._answer(call, opened, is_prefilled=asking.prefill is not None)
         except BaseException:
             opened.exchange.abort()
             raise
@@ -218,7 +242,8 @@ class Generation(CallHandler):
                 raise
             record.tap_failed = True
         else:
-            record.usage, record.end = completion.usage, completion.end
+            record.usage, record.end, record.answered_model = completion.usage, completion.end, completion.model
+            self._completion = completion
         record.outcome = Outcome.COMPLETED
         record.bytes_down = len(body)
         media_type = opened.exchange.headers.get("content-type", "application/json")
@@ -245,7 +270,8 @@ class Generation(CallHandler):
         await follow(relay, opened.exchange, self.request)
         if collect.summary.end is None:
             raise failure(relay, collect.summary.error)
-        return collect.completion()
+        self._completion = collect.completion()
+        return self._completion
 
     def _estimate(self, call: Call) -> web.StreamResponse:
         """A token count by our own rough rule, and said to be one: the target's API cannot count."""

@@ -34,8 +34,12 @@ KEPT_FROM_CALLER = frozenset(
 )
 """Upstream response headers that are not passed on: those of its connection, and cookies."""
 
-KEPT_FROM_UPSTREAM = ("x-forwarded-", "x-real-ip", "forwarded", "via", "x-stainless-", "user-agent")
-"""Beginnings of request headers that tell of the caller's way to us: no provider needs them."""
+KEPT_FROM_UPSTREAM = (
+    *("x-forwarded-", "x-real-ip", "forwarded", "via", "x-stainless-", "user-agent"),
+    *("traceparent", "tracestate", "baggage"),
+)
+"""Beginnings of request headers that tell of the caller's way to us: no provider needs them. Its trace is handed on as in
+any other call (`proxy.tracing`)."""
 
 
 async def pass_through(gateway: Gateway, request: BaseRequest, values: Mapping[str, str]) -> web.StreamResponse:
@@ -58,6 +62,18 @@ class PassThrough(CallHandler):
         body = await read_body(self.request, max_bytes=limits.max_body_bytes, timeout_s=limits.body_timeout_s)
         await self.admit(caller, (provider,))
         record.phase = Phase.ASKING
+        record.operation = LABEL
+        try:
+            response = await self._ask(target, body)
+        except BaseException as fault:
+            self.trace.end_attempt(fault)
+            raise
+        self.trace.end_attempt(None)
+        return response
+
+    async def _ask(self, target: ResolvedTarget, body: bytes) -> web.StreamResponse:
+        record = self.record
+        record.attempt_at = self.gateway.loop.time()
         exchange = await self._send(target, upstream_path(self.request), body)
         record.upstream_status = exchange.status
         record.connect_s, record.headers_s = exchange.connect_s, exchange.headers_s
@@ -71,6 +87,7 @@ class PassThrough(CallHandler):
         params = self.params
         own = {name: value for name, value in params.headers.items() if not name.startswith(KEPT_FROM_UPSTREAM)}
         headers = upstream_headers(target, own, params.headers, params.query, is_native=True)
+        headers.update(self.trace.begin_attempt(target, is_joining=False))
         headers |= await signed_headers(target, self.request.method, path, headers, body)
         return await self.gateway.pool.send(
             target.endpoint,

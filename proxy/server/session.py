@@ -43,9 +43,11 @@ class Session:
         holds_cuts: bool,
         heartbeat_s: float,
         loop: asyncio.AbstractEventLoop,
+        remembers_bytes: int = 0,
     ) -> None:
+        """`remembers_bytes`: what of the answer somebody wants to look at afterwards."""
         self.response: CallerStream | None = None
-        self._max_delivered_bytes = MAX_DELIVERED_BYTES if holds_cuts else 0
+        self._max_delivered_bytes = MAX_DELIVERED_BYTES if holds_cuts else remembers_bytes
         self.delivered = Delivered(self._max_delivered_bytes)
         self._request = request
         self._dialect = dialect

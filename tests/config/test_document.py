@@ -87,7 +87,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             "1:1: a: unknown key 'a'; known here: listen, workers, reuse_port, admin, default_model, auth, providers,"
             " models, timeouts, retry, breaker, on_cut, heartbeat_s, coalesce, limits, resume, usage, cors,"
-            " log, metrics, drain",
+            " log, metrics, traces, drain",
             "3:3: timeouts: merge keys (`<<`) are not accepted; write the keys out",
         ],
     ),

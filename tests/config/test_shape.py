@@ -20,7 +20,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             "1:1: colour: unknown key 'colour'; known here: listen, workers, reuse_port, admin, default_model, auth,"
             " providers, models, timeouts, retry, breaker, on_cut, heartbeat_s, coalesce, limits, resume,"
-            " usage, cors, log, metrics, drain",
+            " usage, cors, log, metrics, traces, drain",
         ],
     ),
     "unknown_nested_key": (
