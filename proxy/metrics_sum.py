@@ -186,10 +186,16 @@ class Totals:
 
     def end(self, member: int) -> None:
         """Process number `member` is no more."""
+        # A sum that is being made holds what was here: to add to it in place would count this process twice there.
+        ended = {
+            name: msgspec.structs.replace(family, samples=dict(family.samples), exemplars=dict(family.exemplars))
+            for name, family in self._ended.items()
+        }
         for family in self._live.pop(member, {}).values():
             if family.kind != "gauge":
-                for _ in _add(self._ended, family):
+                for _ in _add(ended, family):
                     pass
+        self._ended = ended
 
     def sum(self) -> Iterator[Family | None]:
         """The present sums, a family at a time."""

@@ -106,6 +106,21 @@ async def test_keys_are_written_once() -> None:
     )
 
 
+async def test_a_process_that_ends_while_a_sum_is_made_counts_once() -> None:
+    for steps in range(12):
+        totals = Totals()
+        for member in (1, 2):
+            totals.update(member, [family(name, "counter", 1) for name in ("a", "b", "c")])
+        totals.end(1)
+        making = totals.sum()
+        made = [next(making, None) for _ in range(steps)]
+
+        totals.end(2)
+
+        made += list(making)
+        assert {one.name: one.samples[""] for one in made if one is not None} == {"a": 2, "b": 2, "c": 2}
+
+
 async def test_gauges_that_are_no_amounts_are_not_added() -> None:
     totals = Totals()
     for member, draining, reload_ok in ((1, 1, 1), (2, 1, 0)):
