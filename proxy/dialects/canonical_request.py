@@ -8,7 +8,8 @@
 * `prompt` is one more user message after `messages`; `system` one more system message before them.
 * `stream` is true when it is absent: this is the streaming dialect.
 * `response_format` may be the word `json` in place of `{"type": "json_object"}`.
-* `partial_json` adds the value so far to each `tool_call_delta`.
+* `partial_json` adds the value so far to each `tool_call_delta`, `check_arguments` a `tool_call_invalid` as soon as arguments
+  break their tool's schema (`canonical_checks`).
 * Every other field is that of Chat Completions, and is read by its own code, which the dialect is given: names, types and
   faults are the same in both. `canonical` knows none of it.
 
@@ -22,11 +23,20 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from proxy.dialects.base import CallParams, Envelope
+from proxy.dialects.canonical_checks import Rules, rules_of
 from proxy.dialects.json_body import missing, read, read_body, read_fields, wrong
 from proxy.hub.request import ChatRequest, Message, Role, TextPart
 
-PARTIAL_JSON = "partial_json"
-"""The stream's variant for callers who asked for it."""
+
+class Options(msgspec.Struct, omit_defaults=True):
+    """What a stream shows beyond the usual: its variant, as JSON."""
+
+    partial_json: bool = False
+    checks: dict[str, Rules] = {}
+    """By tool."""
+
+
+OPTIONS = msgspec.json.Decoder(Options)
 
 ReadChatRequest = Callable[[bytes], ChatRequest]
 """Reads a Chat Completions body. Raises CallerError."""
@@ -43,13 +53,15 @@ class _Body(msgspec.Struct):
     system: str | None = None
     prompt: str | None = None
     partial_json: bool | None = None
+    check_arguments: bool | None = None
+    tools: msgspec.Raw = _ABSENT
     messages: list[msgspec.Raw] | None = None
     response_format: msgspec.Raw = _ABSENT
 
 
 _BODY = msgspec.json.Decoder(_Body)
 
-_OWN_FIELDS = ("stream", "system", "prompt", "partial_json")
+_OWN_FIELDS = ("stream", "system", "prompt", "partial_json", "check_arguments")
 """What `read_chat` must not see: it would count them as unknown."""
 
 
@@ -59,8 +71,15 @@ def decode_envelope(body: bytes, params: CallParams) -> Envelope:
     return Envelope(
         model=found.model or None,
         stream=found.stream is not False,
-        variant=PARTIAL_JSON if found.partial_json else "",
+        variant=_variant(found),
     )
+
+
+def _variant(found: _Body) -> str:
+    options = Options(
+        partial_json=bool(found.partial_json), checks=rules_of(bytes(found.tools)) if found.check_arguments else {}
+    )
+    return msgspec.json.encode(options).decode() if options != Options() else ""
 
 
 def decode_request(body: bytes, params: CallParams, read_chat: ReadChatRequest) -> ChatRequest:

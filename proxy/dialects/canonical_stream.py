@@ -5,6 +5,7 @@
     data: {"text":"","type":"refusal","refusal":"…"}
     data: {"text":"","type":"tool_call_start","id":"call_1","name":"get_weather"}
     data: {"text":"","type":"tool_call_delta","id":"call_1","arguments":"{\\"ci"}
+    data: {"text":"","type":"tool_call_invalid","id":"call_1","path":"city","expected":"string","got":"number"}
     data: {"text":"","type":"tool_call_end","id":"call_1","name":"get_weather","arguments":"{\\"city\\":\\"Oslo\\"}"}
     data: {"text":"","type":"tool_call_result","id":"call_1","result_type":"web_search_tool_result","result":[…]}
     data: {"text":"","type":"citation","citation":{"url":"…","title":"…","cited_text":"…","start":0,"end":5}}
@@ -24,6 +25,8 @@
 * Opaque reasoning and signatures have no frame: this dialect has no field to give them back in.
 * `json` is the longest valid value so far of the current text, when the caller asked for JSON; with `partial_json` each
   `tool_call_delta` bears such a value of its arguments. `Snapshots` says how often.
+* `tool_call_invalid` comes with `check_arguments` only, right behind the delta that breaks the tool's schema, once for each
+  property; the call goes on. `canonical_checks` says what is looked at.
 """
 
 from io import StringIO
@@ -32,7 +35,8 @@ from typing import assert_never
 import msgspec
 
 from proxy.dialects.base import StreamContext
-from proxy.dialects.canonical_request import PARTIAL_JSON
+from proxy.dialects.canonical_checks import ArgumentsCheck, Rules
+from proxy.dialects.canonical_request import OPTIONS, Options
 from proxy.dialects.canonical_snapshots import GrowingJson, Snapshots
 from proxy.hub.errors import RETRYABLE
 from proxy.hub.events import (
@@ -73,15 +77,16 @@ _encode = msgspec.json.Encoder().encode
 class _Call:
     """An open tool call."""
 
-    __slots__ = ("arguments", "block", "json", "prefix", "size")
+    __slots__ = ("arguments", "block", "check", "json", "prefix", "size")
 
-    def __init__(self, block: ToolCallBlock, partial_json: bool) -> None:
+    def __init__(self, block: ToolCallBlock, partial_json: bool, rules: Rules | None) -> None:
         self.block = block
         self.prefix = b'{"text":"","type":"tool_call_delta","id":%b,"arguments":' % _encode(block.id)
         self.arguments: StringIO | None = StringIO()
         """`None`: too long to keep."""
         self.size = 0
         self.json = GrowingJson() if partial_json and block.kind is not ToolKind.CUSTOM else None
+        self.check = ArgumentsCheck(rules) if rules is not None and block.kind is ToolKind.FUNCTION else None
 
 
 class CanonicalEncoder:
@@ -89,7 +94,7 @@ class CanonicalEncoder:
 
     def __init__(self, context: StreamContext) -> None:
         self._wants_json = is_json(context)
-        self._partial_json = context.variant == PARTIAL_JSON
+        self._options = OPTIONS.decode(context.variant) if context.variant else Options()
         self._id_prefix = None if context.resume_id is None else f"id: {context.resume_id}:".encode()
         self._plain_text = self._id_prefix is None and not self._wants_json
         """A text delta is nothing but its frame: the template in `encode` is `_add` without its two calls."""
@@ -155,7 +160,7 @@ class CanonicalEncoder:
     def _start_block(self, out: list[bytes], index: int, block: Block) -> None:
         match block:
             case ToolCallBlock():
-                self._calls[index] = _Call(block, self._partial_json)
+                self._calls[index] = _Call(block, self._options.partial_json, self._options.checks.get(block.name))
                 self._add_typed(out, "tool_call_start", **call_fields(block))
             case ToolResultBlock():
                 self._add_typed(out, "tool_call_result", **result_fields(block))
@@ -190,6 +195,9 @@ class CanonicalEncoder:
             self._add(out, b"%b%b}" % (call.prefix, _encode(piece)))
         else:
             self._add(out, b'%b%b,"json":%b}' % (call.prefix, _encode(piece), value))
+        for breach in () if call.check is None else call.check.feed(piece):
+            fields = {"path": breach.path, "expected": breach.expected, "got": breach.got}
+            self._add_typed(out, "tool_call_invalid", id=call.block.id, **fields)
 
     def _keep(self, call: _Call, arguments: StringIO, piece: str) -> None:
         call.size += arguments.write(piece)

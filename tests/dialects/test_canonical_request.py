@@ -109,7 +109,7 @@ def test_json_can_be_asked_for_in_one_word(given: object, kind: FormatKind) -> N
         ({"prompt": "Hi", "model": "m", "stream": True}, Envelope("m", stream=True)),
         ({"prompt": "Hi", "model": "", "stream": None}, Envelope(None, stream=True)),
         ({"prompt": "Hi", "stream": False}, Envelope(None, stream=False)),
-        ({"prompt": "Hi", "partial_json": True}, Envelope(None, stream=True, variant="partial_json")),
+        ({"prompt": "Hi", "partial_json": True}, Envelope(None, stream=True, variant='{"partial_json":true}')),
     ],
 )
 def test_envelope_streams_unless_told_otherwise(body: object, expected: Envelope) -> None:
@@ -125,7 +125,7 @@ def test_query_of_a_get_is_a_request() -> None:
 
     request = DIALECT.decode_request(b"", params)
 
-    assert DIALECT.envelope(b"", params) == Envelope("m", stream=True, variant="partial_json")
+    assert DIALECT.envelope(b"", params) == Envelope("m", stream=True, variant='{"partial_json":true}')
     assert request.model == "m"
     assert request.messages == (system("Be brief"), user("Hi & bye"))
     assert (request.sampling.max_tokens, request.sampling.temperature) == (12, 0.5)
@@ -165,6 +165,7 @@ def test_bad_query_names_its_field(query: dict[str, str], param: str) -> None:
         ({"prompt": "x", "stream": "yes"}, "stream"),
         ({"prompt": "x", "model": 5}, "model"),
         ({"prompt": "x", "partial_json": 1}, "partial_json"),
+        ({"prompt": "x", "check_arguments": "yes"}, "check_arguments"),
         ({"system": "s", "messages": [{"role": "bard", "content": "x"}]}, "messages[0].role"),
         ({"prompt": "x", "response_format": "xml"}, "response_format"),
     ],

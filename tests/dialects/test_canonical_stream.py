@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.dialects.base import StreamContext
-from proxy.dialects.canonical_request import PARTIAL_JSON
+from proxy.dialects import DIALECTS
+from proxy.dialects.base import CallParams, StreamContext
 from proxy.dialects.canonical_snapshots import FREE_SNAPSHOT_CHARS
 from proxy.dialects.canonical_stream import MAX_ARGUMENTS_CHARS, CanonicalEncoder
 from proxy.hub.errors import RETRYABLE, ErrorKind
@@ -43,7 +43,7 @@ from tests.support.strategies import event_lists
 
 CONTEXT = StreamContext(id="abc", model="m", created=1)
 JSON_CONTEXT = StreamContext(id="abc", model="m", created=1, response_format=ResponseFormat(FormatKind.JSON_SCHEMA))
-PARTIAL_CONTEXT = StreamContext(id="abc", model="m", created=1, variant=PARTIAL_JSON)
+PARTIAL_CONTEXT = StreamContext(id="abc", model="m", created=1, variant='{"partial_json":true}')
 RESUME_CONTEXT = StreamContext(id="abc", model="m", created=1, resume_id="s7f")
 
 START = MessageStart("msg", "m-1")
@@ -311,6 +311,33 @@ def test_arguments_bear_their_value_on_request() -> None:
 
     assert [frame.get("json", "none") for frame in deltas] == ["none", {}, {"city": "Os"}, {"city": "Oslo"}]
     assert [frame["arguments"] for frame in deltas] == ["", '{"city"', ': "Os', 'lo"}']
+
+
+def test_arguments_that_break_their_schema_are_flagged_at_once_on_request() -> None:
+    schema = {"properties": {"city": {"type": "string"}}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    body = json.dumps({"prompt": "hi", "tools": tools, "check_arguments": True}).encode()
+    variant = DIALECTS["canonical"].envelope(body, CallParams()).variant
+    events: list[Event] = [START, BlockStart(0, ToolCallBlock("c", "f"))]
+    events += [ArgumentsDelta(0, piece) for piece in ('{"city":', " 1", "2}")]
+    events += [BlockEnd(0), MessageEnd(FinishReason.TOOL_CALLS)]
+
+    flagged = frames(encode(events, StreamContext(id="abc", model="m", created=1, variant=variant)))
+
+    assert [frame["type"] for frame in flagged] == [
+        *("tool_call_start", "tool_call_delta", "tool_call_delta", "tool_call_invalid", "tool_call_delta"),
+        *("tool_call_end", "finish"),
+    ]
+    invalid = {
+        "text": "",
+        "type": "tool_call_invalid",
+        "id": "c",
+        "path": "city",
+        "expected": "string",
+        "got": "number",
+    }
+    assert flagged[3] == invalid
+    assert encode(events).count("tool_call_invalid") == 0
 
 
 def test_custom_tool_input_is_never_read_as_json() -> None:
