@@ -21,6 +21,7 @@ from proxy.record import CallRecord, Phase
 from proxy.routing import ResolvedTarget
 from proxy.upstream import Exchange, UpstreamPool
 
+JSON_TYPE = "application/json"
 MAX_ERROR_BYTES = 1024 * 1024
 """Of an upstream's error body; more is not read."""
 
@@ -61,6 +62,11 @@ class Call:
             self._chat = self.dialect.decode_request(self.body, self.params)
         return self._chat
 
+    def let_go(self) -> None:
+        """Keep neither body nor messages any longer: nobody will be asked again. They can be as large as megabytes."""
+        self.body = b""
+        self._chat = None
+
     def is_native(self, target: ResolvedTarget) -> bool:
         """Whether caller and target speak the same API, so that bytes pass untouched."""
         return target.provider.native_dialect == self.dialect.name
@@ -75,22 +81,13 @@ class Opened(msgspec.Struct, frozen=True):
 
     exchange: Exchange
     target: ResolvedTarget
-    request: UpstreamRequest
     is_native: bool
     answering: Target
     """`target.target` with what its decoder must know of this request."""
-
-    @property
-    def media_type(self) -> str:
-        """Of the body, lower-case, without parameters; empty when none was named."""
-        return self.exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the body is one JSON answer, whatever was asked for."""
-        return (
-            self.media_type == "application/json" and self.media_type not in self.target.provider.stream_content_types
-        )
+    media_type: str
+    """Of the body, lower-case, without parameters; empty when none was named."""
+    is_whole: bool
+    """Whether the body is one JSON answer, whatever was asked for."""
 
     def decoder(self) -> StreamDecoder:
         """The reader of this body."""
@@ -163,7 +160,9 @@ async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record
     record.dropped = request.dropped
     if exchange.status == 200:
         answering = target.target if is_native else for_request(target.target, call.chat)
-        return Opened(exchange, target, request, is_native, answering)
+        media_type = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_whole = media_type == JSON_TYPE and media_type not in target.provider.stream_content_types
+        return Opened(exchange, target, is_native, answering, media_type, is_whole)
     raise await _read_refusal(exchange, target, is_native=is_native)
 
 

@@ -14,6 +14,7 @@ earliest of them could have passed.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -123,6 +124,8 @@ class Relay:
         self.failure: StreamError | None = None
         """Why the stream failed, when the caller was not told: its status was not out yet, or another answer may go
         on from here. The handler either tries again or says it."""
+        self.on_first_content: Callable[[], None] | None = None
+        """Called when the first content event has come, which most often rules out another attempt."""
         self._transcoder = transcoder
         self._summary = transcoder.summary
         self._source = source
@@ -212,6 +215,8 @@ class Relay:
         record = self._record
         if record.first_event_s is None:
             record.first_event_s = now - record.started_at
+            if self.on_first_content is not None:
+                self.on_first_content()
         else:
             gap = now - self._last_content_at
             if gap > record.max_gap_s:

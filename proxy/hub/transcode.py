@@ -175,7 +175,8 @@ class Passthrough:
     """Relay whole frames untouched, and read along.
 
     The tap is the provider's own decoder. If it fails, it is dropped and the bytes go on: from then on only
-    `is_terminator`, a look at the raw bytes, tells whether the answer was whole. `encoder` writes the error ending.
+    `is_terminator`, a look at the raw bytes, tells whether the answer was whole. The encoder that `make_encoder` gives
+    writes heartbeats and the error ending; most streams need none.
 
     With `delivered`, errors are held back until `ending`, the provider's own error event among them.
     """
@@ -184,7 +185,7 @@ class Passthrough:
         self,
         splitter: Splitter,
         tap: StreamDecoder,
-        encoder: StreamEncoder,
+        make_encoder: Callable[[], StreamEncoder],
         is_terminator: Callable[[bytes], bool],
         delivered: Delivered | None = None,
     ) -> None:
@@ -199,7 +200,8 @@ class Passthrough:
         self._skimmer = Skimmer()
         self._last_read = b""
         """What the tap read last: a fault that it kept for the next call is in there."""
-        self._encoder = encoder
+        self._make_encoder = make_encoder
+        self._encoder_made: StreamEncoder | None = None
         self._is_terminator = is_terminator
         self._saw_terminator = False
 
@@ -258,6 +260,12 @@ class Passthrough:
 
     def heartbeat(self) -> bytes:
         return self._encoder.heartbeat()
+
+    @property
+    def _encoder(self) -> StreamEncoder:
+        if self._encoder_made is None:
+            self._encoder_made = self._make_encoder()
+        return self._encoder_made
 
     def _hold_back(self, whole: bytes) -> bytes:
         """`whole` without its last event, which is the provider's error: a terminal event is the last one."""

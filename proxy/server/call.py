@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+import os
 import re
-import secrets
 from collections.abc import Mapping
 from functools import partial
 
@@ -51,7 +51,7 @@ class CallHandler:
         headers = lower_headers(request)
         self.params = CallParams(values, request.query if request.query_string else _NO_QUERY, headers)
         asked_id = headers.get("x-request-id", "")
-        random_id = secrets.token_hex(24)
+        random_id = os.urandom(24).hex()
         request_id = asked_id if _SANE_REQUEST_ID.fullmatch(asked_id) else f"req_{random_id[:24]}"
         self.record = CallRecord(request_id, label or dialect.name, gateway.loop.time())
         self.stream_id = random_id[24:]
@@ -191,6 +191,8 @@ class CallHandler:
 
 def header_text(text: str) -> str:
     """`text` as a header value: printable ASCII, anything else as a question mark."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(character if " " <= character <= "~" else "?" for character in text)
 
 

@@ -9,7 +9,7 @@ in the caller's dialect; afterwards faults are the relay's.
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
@@ -35,11 +35,12 @@ from proxy.server.session import Session, failure, follow
 from proxy.server.stream import NoSink
 
 
-async def generate(
+def generate(
     gateway: Gateway, request: BaseRequest, dialect: Dialect, route: Route, values: Mapping[str, str]
-) -> web.StreamResponse:
-    """Answer one generation request."""
-    return await Generation(gateway, request, dialect, route, values).serve()
+) -> Awaitable[web.StreamResponse]:
+    """Answer one generation request. Here and below, what only passes an awaitable on is no coroutine: each open stream
+    would keep its frame, and each wake-up pass through it."""
+    return Generation(gateway, request, dialect, route, values).serve()
 
 
 class Generation(CallHandler):
@@ -85,6 +86,7 @@ class Generation(CallHandler):
         record.is_stream = envelope.stream
         admission = await self.admit(caller, resolved.providers)
         call = Call(self.dialect, self.route.operation, body, self.params, envelope)
+        del body  # The call lets go of it as soon as it can.
         if call.operation is Operation.COUNT_TOKENS:
             record.operation = call.operation.value
         if call.operation is Operation.COUNT_TOKENS and not call.is_native(targets[0]):
@@ -139,16 +141,20 @@ class Generation(CallHandler):
         assert fault is not None
         raise fault
 
-    async def _attempt(self, call: Call, target: ResolvedTarget) -> web.StreamResponse:
+    def _attempt(self, call: Call, target: ResolvedTarget) -> Awaitable[web.StreamResponse]:
         """Ask `target`. Raises UpstreamError when it failed and the caller was not told."""
         prefill = self._prefill_for(target)
-        if prefill is not None:
-            try:
-                return await self._attempt_once(call, target, prefill)
-            except UpstreamError as refusal:
-                if refusal.kind not in REQUEST_FAULTS:
-                    raise
-                # The target takes no prefill after all: that is no fault of the answer, ask it from the beginning.
+        if prefill is None:
+            return self._attempt_once(call, target, None)
+        return self._attempt_prefilled(call, target, prefill)
+
+    async def _attempt_prefilled(self, call: Call, target: ResolvedTarget, prefill: str) -> web.StreamResponse:
+        try:
+            return await self._attempt_once(call, target, prefill)
+        except UpstreamError as refusal:
+            if refusal.kind not in REQUEST_FAULTS:
+                raise
+        # The target takes no prefill after all: that is no fault of the answer, ask it from the beginning.
         return await self._attempt_once(call, target, None)
 
     async def _attempt_once(self, call: Call, target: ResolvedTarget, prefill: str | None) -> web.StreamResponse:

@@ -1,6 +1,6 @@
 """All routes, as they follow from the registry of dialects and the short lists here."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
@@ -43,8 +43,8 @@ def add_routes(gateway: Gateway, *, has_admin_listener: bool) -> None:
 
 
 def _dialect_handler(gateway: Gateway, dialect: Dialect, route: Route) -> Handler:
-    async def handle(request: BaseRequest, values: Mapping[str, str]) -> web.StreamResponse:
-        return await generate(gateway, request, dialect, route, values)
+    def handle(request: BaseRequest, values: Mapping[str, str]) -> Awaitable[web.StreamResponse]:
+        return generate(gateway, request, dialect, route, values)
 
     return handle
 

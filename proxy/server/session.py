@@ -10,6 +10,7 @@ content event, else up to a cap.
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 from aiohttp import HttpVersion11
 from aiohttp.web_request import BaseRequest
@@ -84,6 +85,9 @@ class Session:
         assert self._sink is not None
         is_exact = isinstance(transcoder, Passthrough)
         relay = self.relay(transcoder, opened, self._sink, is_exact=is_exact)
+        if not self._holds_cuts:
+            relay.on_first_content = call.let_go
+        opened.exchange.let_go_of_head()
         await follow(relay, opened.exchange, self._request)
         if relay.failure is None and transcoder.summary.end is not None and not self.is_begun:
             # A whole answer of which the dialect shows nothing: calls, in a stream of text alone.
@@ -167,10 +171,15 @@ class Session:
         delivered = self.delivered if self.can_join else None
         if self.is_begun:
             return self._join(decoder, context, is_prefilled=is_prefilled)
-        encoder = self._dialect.encoder(context)
         if opened.is_native and not opened.is_whole:
-            return Passthrough(provider.splitter(target), decoder, encoder, provider.is_terminator, delivered)
-        return Convert(decoder, encoder, delivered)
+            return Passthrough(
+                provider.splitter(target),
+                decoder,
+                partial(self._dialect.encoder, context),
+                provider.is_terminator,
+                delivered,
+            )
+        return Convert(decoder, self._dialect.encoder(context), delivered)
 
     def _join(self, decoder: StreamDecoder, context: StreamContext, *, is_prefilled: bool) -> Transcoder:
         delivered = self.delivered

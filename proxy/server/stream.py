@@ -109,6 +109,7 @@ class StreamSink:
             run_now(writer.write(data, drain=False))
         else:
             writer.send_headers()
+        self._response.headers.clear()  # Sent. A stream can stay open for long.
 
     def write(self, data: bytes) -> None:
         transport = self._transport

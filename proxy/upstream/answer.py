@@ -67,11 +67,13 @@ class AnswerReader:
     """One answer. Dead after it raised; after `is_done`, `feed` only notes that more came."""
 
     __slots__ = (
+        "_framing",
         "_framing_bytes",
         "_head_bytes",
         "_informational",
         "_is_head_request",
         "_parser",
+        "_peer_stays",
         "_phase",
         "_raw",
         "_refusal",
@@ -83,13 +85,15 @@ class AnswerReader:
 
     def __init__(self, method: str) -> None:
         self.head: AnswerHead | None = None
-        """Set as soon as the head of the final answer is complete."""
+        """Set as soon as the head of the final answer is complete; whoever takes it may clear it."""
         self.pieces: list[bytes] = []
         """Body that `feed` found, in order. Whoever takes it clears the list."""
         self.has_extra_bytes = False
         """Bytes came after the message: the connection cannot be trusted with another request."""
         self.on_body = self.pieces.append
         self._is_head_request = method == "HEAD"
+        self._framing: Framing | None = None
+        self._peer_stays = False
         self._phase = Phase.HEAD
         self._raw: list[bytes] = []
         """Names and values in turn: of the head that is being read, then of the trailers."""
@@ -119,15 +123,10 @@ class AnswerReader:
     @property
     def can_keep_alive(self) -> bool:
         """Whether the connection may serve another request: the message is complete, and the peer stays."""
-        head = self.head
-        if head is None or self._phase is not Phase.DONE or self.has_extra_bytes or head.framing is Framing.CLOSE:
+        if self._phase is not Phase.DONE or self.has_extra_bytes or self._framing is Framing.CLOSE:
             return False
-        if self._is_head_request:
-            return False  # llhttp takes what follows for the body that is announced, so that it cannot be noticed.
-        options = {option.strip().lower() for option in head.headers.get("connection", "").split(",")}
-        if "close" in options:
-            return False
-        return head.http_version == "1.1" or "keep-alive" in options
+        # Of HEAD, llhttp takes what follows for the body that is announced, so that it cannot be noticed.
+        return self._peer_stays and not self._is_head_request
 
     def feed(self, data: memoryview) -> None:
         """Read `data`: sets `head`, fills `pieces`, gets done.
@@ -150,7 +149,7 @@ class AnswerReader:
             if self._phase is Phase.HEAD:
                 raise protocol(FaultCode.HEAD_TOO_LARGE)
             self._parse(data[room:])
-        if self.pieces and self._phase is Phase.DONE and self.head is not None and self.head.framing is Framing.NONE:
+        if self.pieces and self._phase is Phase.DONE and self._framing is Framing.NONE:
             self.pieces.clear()
             self.has_extra_bytes = True
 
@@ -162,8 +161,7 @@ class AnswerReader:
         if self._phase is Phase.HEAD:
             raise unreachable(FaultCode.CLOSED)
         if self._phase is Phase.BODY:
-            assert self.head is not None
-            if self.head.framing is not Framing.CLOSE or not is_clean:
+            if self._framing is not Framing.CLOSE or not is_clean:
                 raise cut(FaultCode.TRUNCATED)
             self._phase = Phase.DONE
 
@@ -182,7 +180,7 @@ class AnswerReader:
                 self.has_extra_bytes = True
                 return
             raise self._refusal or protocol(FaultCode.BAD_RESPONSE) from error
-        if len(self._raw) > 2 * MAX_TRAILERS and self.head is not None and self.head.framing is Framing.CHUNKED:
+        if len(self._raw) > 2 * MAX_TRAILERS and self._framing is Framing.CHUNKED:
             raise protocol(FaultCode.BAD_RESPONSE)
 
     # --- llhttp's callbacks. What they raise stops the parser; `_parse` then raises the refusal.
@@ -216,7 +214,8 @@ class AnswerReader:
         if CONTROL.search(lines) is not None or lines.count(b"\n") >= max(1, len(raw)):
             self._refuse(FaultCode.BAD_RESPONSE)
         headers = _header_dict(raw)
-        framing = self._framing(status, version, headers)
+        framing = self._framing = self._framing_of(status, version, headers)
+        self._peer_stays = _peer_stays(version, headers.get("connection", ""))
         self.head = AnswerHead(status, version, headers, lines, framing)
         self._phase = Phase.DONE if framing is Framing.NONE else Phase.BODY
 
@@ -224,7 +223,7 @@ class AnswerReader:
         if self._phase is Phase.BODY:
             self._phase = Phase.DONE
 
-    def _framing(self, status: int, version: str, headers: dict[str, str]) -> Framing:
+    def _framing_of(self, status: int, version: str, headers: dict[str, str]) -> Framing:
         if self._is_head_request or status in (204, 304):
             return Framing.NONE
         coding = headers.get("transfer-encoding")
@@ -241,6 +240,14 @@ class AnswerReader:
 
 class StopParsing(Exception):
     """Makes llhttp stop; never leaves this module."""
+
+
+def _peer_stays(version: str, connection: str) -> bool:
+    """Whether the peer keeps the connection after its answer, by the answer's version and `Connection` header."""
+    if not connection:
+        return version == "1.1"
+    options = {option.strip().lower() for option in connection.split(",")}
+    return "close" not in options and (version == "1.1" or "keep-alive" in options)
 
 
 def keep_alive_seconds(header: str) -> float | None:

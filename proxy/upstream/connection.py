@@ -325,6 +325,7 @@ class Connection(asyncio.BufferedProtocol):
             self.has_answered = True
             if reader.head is not None:
                 self._head_arrived(self._waiter, reader.head)
+                reader.head = None  # The exchange has it.
         pieces = reader.pieces
         if pieces:
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -143,6 +143,11 @@ class Exchange:
 
     # --- for whoever asked
 
+    def let_go_of_head(self) -> None:
+        """Forget the headers: what is needed of them is taken, and the body can last for long."""
+        self.headers = {}
+        self._raw_headers = b""
+
     def start(self, receiver: BodyReceiver) -> None:
         """Push the body to `receiver`. What came with the head is pushed before this returns.
 

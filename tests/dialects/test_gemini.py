@@ -222,7 +222,7 @@ def relay(recording: Recording) -> Passthrough:
     variant = ARRAY if recording.is_array_stream else ""
     context = StreamContext(id="i", model="m", created=0, variant=variant, is_relayed=True)
     return Passthrough(
-        provider.splitter(target), provider.decoder(target), DIALECT.encoder(context), provider.is_terminator
+        provider.splitter(target), provider.decoder(target), lambda: DIALECT.encoder(context), provider.is_terminator
     )
 
 
@@ -276,7 +276,7 @@ def test_a_tap_that_gave_up_still_knows_the_end() -> None:
     passthrough = Passthrough(
         provider.splitter(target),
         provider.decoder(target),
-        DIALECT.encoder(StreamContext(id="i", model="m", created=0, is_relayed=True)),
+        lambda: DIALECT.encoder(StreamContext(id="i", model="m", created=0, is_relayed=True)),
         provider.is_terminator,
     )
 

@@ -63,7 +63,7 @@ def convert() -> Convert:
 
 
 def passthrough(max_frame_bytes: int = 1_000_000) -> Passthrough:
-    return Passthrough(SseSplitter(max_frame_bytes), ToyDecoder(), ToyEncoder(), is_toy_terminator)
+    return Passthrough(SseSplitter(max_frame_bytes), ToyDecoder(), ToyEncoder, is_toy_terminator)
 
 
 def collect(max_bytes: int = 1_000_000) -> Collect:
@@ -317,7 +317,7 @@ def test_tap_that_fails_in_the_unterminated_terminator_is_replaced_by_the_look_a
         def finish(self) -> list[Event]:
             raise UpstreamProtocolError("no")
 
-    transcoder = Passthrough(SseSplitter(), FailsAtTheEnd(), ToyEncoder(), is_toy_terminator)
+    transcoder = Passthrough(SseSplitter(), FailsAtTheEnd(), ToyEncoder, is_toy_terminator)
 
     out = run(transcoder, [WHOLE_EVENTS_OF_HALF])
 
@@ -333,7 +333,7 @@ def convert_held() -> Convert:
 
 
 def passthrough_held() -> Passthrough:
-    return Passthrough(SseSplitter(), ToyDecoder(), ToyEncoder(), is_toy_terminator, Delivered(1_000_000))
+    return Passthrough(SseSplitter(), ToyDecoder(), ToyEncoder, is_toy_terminator, Delivered(1_000_000))
 
 
 HOLDING: list[Callable[[], Transcoder]] = [convert_held, passthrough_held]
