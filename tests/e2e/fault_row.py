@@ -148,6 +148,8 @@ class Expect:
     at_most_s: float = 2.0
     headers: tuple[tuple[str, str], ...] = ()
     """Response headers that the caller's SDK acts on."""
+    says: str = ""
+    """What the error must tell, so that somebody can act on it."""
 
     @property
     def is_success(self) -> bool:

@@ -156,6 +156,22 @@ class Stage:
                         return msgspec.json.decode(line)
                 await asyncio.sleep(0.01)
 
+    def logged(self) -> int:
+        """How much the log holds by now."""
+        return self.proxy.log.stat().st_size
+
+    async def logged_since(self, start: int, count: int) -> list[tuple[str, str, int, int]]:
+        """Dialect, outcome, status and attempts of the access lines since then, once there are `count`."""
+        async with asyncio.timeout(5):
+            while True:
+                lines = self.proxy.log.read_bytes()[start:].splitlines(keepends=True)
+                calls = [line for line in lines if b'"message":"call"' in line and line.endswith(b"}\n")]
+                if len(calls) >= count:
+                    break
+                await asyncio.sleep(0.01)
+        read = [msgspec.json.decode(line) for line in calls]
+        return [(line["dialect"], line["outcome"], line["status"], line["attempts"]) for line in read]
+
     async def metrics(self) -> "Counted":
         text = (await self.http.get("/metrics")).text
         ended: Counter[Ended] = Counter()

@@ -39,6 +39,8 @@ def _refused(status: int, text: str = "Bad luck.", *lines: bytes) -> bytes:
     return sized(f"{status} No", body, *lines)
 
 
+REFUSED = b'{"error":{"message":"Bad luck.","type":"invalid_request_error","param":"messages","code":"%b"}}'
+
 ANTHROPIC_STATUS = {408: 504, 418: 400, 422: 400, 500: 502, 503: 529, 599: 502}
 """Where Anthropic's API has no such status: what its callers get instead."""
 
@@ -72,8 +74,14 @@ def _timely(outcome: str) -> Expect:
 
 
 REACHING = [
-    Row("refused", "nobody listens", (), UNREACHED, provider="refused"),
-    Row("unknown_host", "the host name does not exist", (), UNREACHED, provider="unknown_host"),
+    Row("refused", "nobody listens", (), replace(UNREACHED, says="refused the connection"), provider="refused"),
+    Row(
+        "unknown_host",
+        "the host name does not exist",
+        (),
+        replace(UNREACHED, says="could not be resolved"),
+        provider="unknown_host",
+    ),
     Row(
         "blackhole",
         "no answer to the SYN",
@@ -81,10 +89,30 @@ REACHING = [
         replace(UNREACHED, at_least_s=0.6),
         provider="blackhole",
     ),
-    Row("tls_to_plain_port", "TLS is asked of a port that speaks none", (), UNREACHED, provider="tls_to_plain_port"),
-    Row("tls_untrusted", "the certificate's authority is unknown", (), UNREACHED, provider="tls_untrusted"),
-    Row("tls_wrong_host", "the certificate is for another host", (), UNREACHED, provider="tls_wrong_host"),
-    Row("tls_expired", "the certificate has expired", (), UNREACHED, provider="tls_expired"),
+    Row(
+        "tls_to_plain_port",
+        "TLS is asked of a port that speaks none",
+        (),
+        replace(UNREACHED, says="not established in time"),
+        provider="tls_to_plain_port",
+    ),
+    Row(
+        "tls_untrusted",
+        "the certificate's authority is unknown",
+        (),
+        replace(UNREACHED, says="is signed by an authority that is not trusted"),
+        provider="tls_untrusted",
+    ),
+    Row(
+        "tls_wrong_host",
+        "the certificate is for another host",
+        (),
+        replace(UNREACHED, says="is for another"),
+        provider="tls_wrong_host",
+    ),
+    Row(
+        "tls_expired", "the certificate has expired", (), replace(UNREACHED, says="has expired"), provider="tls_expired"
+    ),
     Row(
         "tls_silent",
         "no answer to the TLS hello",
@@ -93,7 +121,13 @@ REACHING = [
         provider="tls_silent",
     ),
     Row("tls_hangs_up", "the connection ends in the TLS handshake", (), UNREACHED, provider="tls_hangs_up"),
-    Row("no_tunnel", "the HTTP proxy on the way opens no tunnel", (), UNREACHED, provider="no_tunnel"),
+    Row(
+        "no_tunnel",
+        "the HTTP proxy on the way opens no tunnel",
+        (),
+        replace(UNREACHED, says="HTTP proxy"),
+        provider="no_tunnel",
+    ),
     Row(
         "kept_connection_closed",
         "a kept connection ends when the request comes",
@@ -227,7 +261,38 @@ STATUSES = [
         name="retry_after_too_long",
         expect=Expect("rejected", 429, closed=Closed.KEPT, headers=(("retry-after", "3600"),)),
     ),
+    _status(
+        429,
+        b"Date: Sun, 06 Nov 1994 08:49:36 GMT",
+        b"Retry-After: Sun, 06 Nov 1994 08:49:37 GMT",
+        name="retry_after_date",
+        expect=failed(
+            429,
+            "rejected",
+            closed=Closed.KEPT,
+            at_least_s=0.9,
+            headers=(("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),),
+        ),
+    ),
+    _status(
+        429,
+        b"Retry-After: Sun, 06 Nov 2094 08:49:37 GMT",
+        name="retry_after_date_too_late",
+        expect=Expect("rejected", 429, closed=Closed.KEPT, at_most_s=1),
+    ),
     _once("rate_limited_once", "429", _refused(429)),
+    Row(
+        "too_long",
+        "400: the prompt is too long",
+        always(sized("400 No", REFUSED % b"context_length_exceeded")),
+        _rejected(400),
+    ),
+    Row(
+        "content_rejected",
+        "400: a filter refuses the prompt",
+        always(sized("400 No", REFUSED % b"content_filter")),
+        _rejected(400),
+    ),
     *(_status(number, expect=failed(number, "upstream_failed", closed=Closed.KEPT)) for number in (500, 502, 503)),
     _status(504, expect=Expect("upstream_failed", 504, closed=Closed.KEPT)),
     _status(529, expect=failed(529, "upstream_failed", closed=Closed.KEPT)),

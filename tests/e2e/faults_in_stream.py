@@ -67,6 +67,17 @@ def _gzipped(wire: Wire) -> Steps:
     return (head + chunk(zipped[:middle]), chunk(zipped[middle:]) + LAST)
 
 
+def _deflated(wbits: int) -> Script:
+    """A whole stream, compressed: with zlib's frame, as the RFC says, or without, as some servers do."""
+
+    def script(wire: Wire) -> Steps:
+        compressor = zlib.compressobj(wbits=wbits)
+        body = compressor.compress(wire.whole) + compressor.flush()
+        return (streamed(body, b"Content-Encoding: deflate"),)
+
+    return script
+
+
 def _gzip_flushed(data: bytes) -> bytes:
     compressor = zlib.compressobj(wbits=31)
     return compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
@@ -178,6 +189,19 @@ ENDINGS = [
         "an error event",
         (lambda wire: (CHUNKED + chunk(wire.part), PAUSE, chunk(wire.error) + LAST),),
         broken("error_event", closed=Closed.ANY),
+        reverse=True,
+    ),
+    Row(
+        "json_tail",
+        "an error as bare JSON after events, and the end",
+        (
+            lambda wire: (
+                CHUNKED + chunk(wire.part),
+                PAUSE,
+                chunk(b'{"error":{"message":"Too busy.","type":"server_error","code":503}}\n') + LAST,
+            ),
+        ),
+        broken("cut", closed=Closed.ANY),
         reverse=True,
     ),
     Row(
@@ -322,6 +346,9 @@ MALFORMED = [
 
 ODDITIES = [
     Row("gzip", "a compressed stream", (_gzipped,), completed(), reverse=True),
+    Row("deflate", "a stream compressed with deflate", (_deflated(15),), completed()),
+    Row("raw_deflate", "a stream compressed with deflate, without its frame", (_deflated(-15),), completed()),
+    Row("flood", "100,000 comments at once", (_inserted(b": x\n\n" * 100_000),), completed(), is_raw=True),
     Row(
         "chunk_extensions",
         "chunk extensions and trailers",

@@ -117,6 +117,7 @@ def _check_caller(view: View, expect: Expect, request_id: str) -> None:
     assert (view.error is None) == expect.is_success, view
     assert view.is_finished or not expect.is_success or not expect.text
     assert not canary.shown(str(view.error).encode())
+    assert expect.says in str(view.error)
     if expect.status is not None:
         assert view.headers["x-request-id"] == request_id
         assert view.headers["x-proxy-attempts"] == str(expect.attempts)
@@ -192,6 +193,7 @@ async def test_a_fault_in_a_request(row: CallerRow, dialect: str, on: Stage) -> 
     model = f"{row.name}.{next(_NUMBERS)}"
     scenario = on.upstream.play(model, (good,))
     await on.begin()
+    logged_before = on.logged()
 
     began = time.monotonic()
     with contextlib.closing(RawCall(on.proxy.port)) as call:
@@ -207,6 +209,8 @@ async def test_a_fault_in_a_request(row: CallerRow, dialect: str, on: Stage) -> 
     ended = [outcome for outcome, _ in (await on.ended(0 if row.outcome is None else 1)).elements()]
     assert len(scenario.attempts) == row.requests
     assert ended == ([] if row.outcome is None else [row.outcome])
+    lines = await on.logged_since(logged_before, len(ended))
+    assert lines == [(dialect, outcome, row.status or 0, row.requests) for outcome in ended]
 
 
 async def _answer(call: RawCall, row: CallerRow) -> bytes:
@@ -258,6 +262,7 @@ async def test_a_caller_that_leaves_its_answer(row: CallerRow, dialect: str, on:
     model = f"{row.name}.{next(_NUMBERS)}"
     scenario = on.upstream.play(model, (script,))
     await on.begin()
+    logged_before = on.logged()
     with contextlib.closing(RawCall(on.proxy.port, receive_buffer_bytes=BUFFER_BYTES.get(row.name))) as call:
         await _send(call, row.request(*_good_request(dialect, f"plain-openai_chat/{model}")))
         attempt = await scenario.attempt()
@@ -270,6 +275,7 @@ async def test_a_caller_that_leaves_its_answer(row: CallerRow, dialect: str, on:
 
         assert await on.ended(1) == {(row.outcome, "plain-openai_chat"): 1}
         assert len(scenario.attempts) == 1
+        assert [line[:2] for line in await on.logged_since(logged_before, 1)] == [(dialect, row.outcome)]
 
 
 def _leave(row: CallerRow, call: RawCall) -> None:
