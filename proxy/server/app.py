@@ -29,6 +29,7 @@ from proxy.routing import Router
 from proxy.server import passthrough
 from proxy.server.embedded import Embedded
 from proxy.server.gateway import Gateway, Snapshot
+from proxy.server.listener import LackOfDescriptors, open_listener
 from proxy.server.protocol import CallerProtocol
 from proxy.server.routes import add_routes
 from proxy.tracing import open_tracer
@@ -43,7 +44,6 @@ KEEPALIVE_S = 75.0
 LINGERING_S = 1.0
 """How long the rest of a refused request's body is still read, so that its caller sees the answer and no reset. aiohttp's
 own 10 s would let a caller who sends nothing hold its connection for as long."""
-BACKLOG = 2048
 LAG_INTERVAL_S = 0.5
 _REACHABLE: dict[str, str] = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -115,6 +115,7 @@ class Running:
         self._late: set[asyncio.Task[None]] = set()
         self._lag_timer: asyncio.TimerHandle | None = None
         self._measure_lag(gateway.loop.time())
+        gateway.loop.set_exception_handler(LackOfDescriptors())
 
     @property
     def port(self) -> int:
@@ -142,9 +143,7 @@ class Running:
 
     async def listen(self, server: Server, host: str, port: int, *, reuse_port: bool = False) -> None:
         """Add a listener. Raises OSError when the address cannot be bound."""
-        listener = await self.gateway.loop.create_server(
-            server, host, port, backlog=BACKLOG, reuse_port=reuse_port or None, family=family_of(host)
-        )
+        listener = await open_listener(server, host, port, family=family_of(host), reuse_port=reuse_port)
         self._servers.append((server, listener))
 
     async def replace(self, config: Config) -> None:
@@ -186,6 +185,7 @@ class Running:
         """Close everything. Calls still in progress end with their connection."""
         if self._lag_timer is not None:
             self._lag_timer.cancel()
+        self.gateway.loop.set_exception_handler(None)
         for server, listener in self._servers:
             listener.close()
             server.pre_shutdown()
