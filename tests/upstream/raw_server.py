@@ -83,9 +83,12 @@ Script = Callable[[Peer], Awaitable[None]]
 class RawServer:
     """Runs `script` for each connection and closes it afterwards. What a script raises, the test raises."""
 
-    def __init__(self, script: Script, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, script: Script, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """`port` 0: any free one."""
         self.peers: list[Peer] = []
-        self.port = 0
+        self.port = port
         self.host = host
         self._script = script
         self._tls = tls
@@ -94,7 +97,7 @@ class RawServer:
         self._connected = asyncio.Condition()
 
     async def __aenter__(self) -> "RawServer":
-        self._server = await asyncio.start_server(self._accept, self.host, 0, ssl=self._tls, limit=1 << 20)
+        self._server = await asyncio.start_server(self._accept, self.host, self.port, ssl=self._tls, limit=1 << 20)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
