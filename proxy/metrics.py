@@ -29,7 +29,7 @@ from proxy.limits import LIMITS, Limiter
 from proxy.logs import LogOutput
 from proxy.metrics_process import ProcessMetrics
 from proxy.metrics_sum import Family, Keys, in_slices, take
-from proxy.metrics_values import label_names, label_sets, name_of, raise_to
+from proxy.metrics_values import add, label_names, label_sets, name_of, observe, raise_to
 from proxy.record import CallRecord, Outcome
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -348,26 +348,28 @@ class CallMetrics:
 
     def begin(self, dialect: str) -> None:
         """A call has come in."""
-        self._by_dialect[dialect].inc()
+        add(self._by_dialect[dialect])
 
     def observe(self, record: CallRecord) -> None:
         """A call has ended: `record` is complete."""
         metrics = self._metrics
         dialect = record.dialect
-        self._by_dialect[dialect].dec()
+        add(self._by_dialect[dialect], -1)
         outcome = record.outcome or Outcome.INTERNAL_ERROR
         provider = record.provider if record.provider in self._providers else OTHER
         model = record.alias if record.alias in self._models else OTHER
-        self._child(metrics.requests, dialect, code_label(record.status)).inc()
-        self._child(metrics.streams, provider, outcome.value).inc()
+        add(self._child(metrics.requests, dialect, code_label(record.status)))
+        add(self._child(metrics.streams, provider, outcome.value))
         if self._keys is not None:
             self._observe_key(record, outcome)
         error_type = "" if outcome is Outcome.COMPLETED else outcome.value
-        self._child(metrics.duration, record.operation, provider, model, error_type).observe(
-            record.duration_s, exemplar_of(record)
+        observe(
+            self._child(metrics.duration, record.operation, provider, model, error_type),
+            record.duration_s,
+            exemplar_of(record),
         )
         if outcome is Outcome.REFUSED:
-            self._child(metrics.rejected, record.error.value if record.error is not None else "other").inc()
+            add(self._child(metrics.rejected, record.error.value if record.error is not None else "other"))
             return
         self._observe_attempts(record, provider)
         self._observe_times(record, provider, model)
@@ -377,9 +379,9 @@ class CallMetrics:
         """Each attempt that failed quietly by its fault; the one that the caller got as `ok`, however it ended."""
         attempts = self._metrics.attempts
         for name, kind in record.faults:
-            self._child(attempts, name if name in self._providers else OTHER, kind.value).inc()
+            add(self._child(attempts, name if name in self._providers else OTHER, kind.value))
         if record.attempts > len(record.faults):
-            self._child(attempts, provider, "ok").inc()
+            add(self._child(attempts, provider, "ok"))
 
     def _child(self, instrument: _Instrument, *values: str) -> _Instrument:
         key = (instrument, values)
@@ -401,10 +403,10 @@ class CallMetrics:
     def _observe_key(self, record: CallRecord, outcome: Outcome) -> None:
         assert self._keys is not None
         key = record.caller if record.caller in self._keys else OTHER if record.caller else ANONYMOUS
-        self._child(self._metrics.calls_of_keys, key, outcome.value).inc()
+        add(self._child(self._metrics.calls_of_keys, key, outcome.value))
         if record.usage is not None:
             for token_type, count in token_counts(record.usage):
-                self._child(self._metrics.tokens_of_keys, key, token_type).inc(count)
+                add(self._child(self._metrics.tokens_of_keys, key, token_type), count)
 
     def refresh_breakers(self, breakers: Breakers, now: float) -> None:
         """Take over what the breakers count for themselves."""
@@ -423,50 +425,50 @@ class CallMetrics:
     def _observe_times(self, record: CallRecord, provider: str, model: str) -> None:
         metrics = self._metrics
         if record.connect_s is not None:
-            self._child(metrics.connect, provider, "connect").observe(record.connect_s)
+            observe(self._child(metrics.connect, provider, "connect"), record.connect_s)
         if record.headers_s is not None:
-            self._child(metrics.connect, provider, "headers").observe(record.headers_s)
+            observe(self._child(metrics.connect, provider, "headers"), record.headers_s)
         if record.added_s is not None:
-            self._child(metrics.added, record.dialect).observe(record.added_s)
+            observe(self._child(metrics.added, record.dialect), record.added_s)
         if record.upstream_closed_s is not None:
-            self._child(metrics.cancel, record.dialect).observe(record.upstream_closed_s)
+            observe(self._child(metrics.cancel, record.dialect), record.upstream_closed_s)
         first, last = record.first_event_s, record.last_event_s
         if first is None or not record.is_stream:
             return
         operation, exemplar = record.operation, exemplar_of(record)
-        self._child(metrics.first_token, operation, provider, model).observe(first, exemplar)
+        observe(self._child(metrics.first_token, operation, provider, model), first, exemplar)
         if record.attempt_at is not None:
             waited_s = record.started_at + first - record.attempt_at
-            self._child(metrics.first_chunk, operation, provider, model).observe(waited_s, exemplar)
-        self._child(metrics.max_gap, provider).observe(record.max_gap_s)
+            observe(self._child(metrics.first_chunk, operation, provider, model), waited_s, exemplar)
+        observe(self._child(metrics.max_gap, provider), record.max_gap_s)
         if last is None or last <= first:
             return
         if record.content_events > 1:
-            self._child(metrics.per_chunk, operation, provider, model).observe(
-                (last - first) / (record.content_events - 1)
+            observe(
+                self._child(metrics.per_chunk, operation, provider, model), (last - first) / (record.content_events - 1)
             )
         tokens = record.usage.output if record.usage is not None else None
         if tokens is not None and tokens > 1:
-            self._child(metrics.per_token, operation, provider, model).observe((last - first) / (tokens - 1))
+            observe(self._child(metrics.per_token, operation, provider, model), (last - first) / (tokens - 1))
 
     def _observe_volume(self, record: CallRecord, provider: str, model: str) -> None:
         metrics = self._metrics
-        self._child(metrics.events, provider).inc(record.events)
-        self._child(metrics.bytes, provider, "up").inc(record.bytes_up)
-        self._child(metrics.bytes, provider, "down").inc(record.bytes_down)
+        add(self._child(metrics.events, provider), record.events)
+        add(self._child(metrics.bytes, provider, "up"), record.bytes_up)
+        add(self._child(metrics.bytes, provider, "down"), record.bytes_down)
         if record.heartbeats:
-            self._child(metrics.heartbeats, record.dialect).inc(record.heartbeats)
+            add(self._child(metrics.heartbeats, record.dialect), record.heartbeats)
         if record.blocked_s:
-            self._child(metrics.blocked, record.dialect).inc(record.blocked_s)
+            add(self._child(metrics.blocked, record.dialect), record.blocked_s)
         if record.dropped:
-            self._child(metrics.notes, provider, "field_dropped").inc(len(record.dropped))
+            add(self._child(metrics.notes, provider, "field_dropped"), len(record.dropped))
         if record.tap_failed:
-            self._child(metrics.notes, provider, "tap_failed").inc()
+            add(self._child(metrics.notes, provider, "tap_failed"))
         if record.usage is not None:
             for token_type, count in token_counts(record.usage):
-                self._child(metrics.tokens, record.operation, provider, model, token_type).observe(count)
+                observe(self._child(metrics.tokens, record.operation, provider, model, token_type), count)
         elif record.outcome is Outcome.COMPLETED:
-            self._child(metrics.usage_missing, provider).inc()
+            add(self._child(metrics.usage_missing, provider))
 
 
 def exemplar_of(record: CallRecord) -> dict[str, str] | None:

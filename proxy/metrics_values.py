@@ -5,9 +5,11 @@ hundred histograms. Only this module knows its insides.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Iterable, KeysView, Sequence
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, KeysView, Mapping, Sequence
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.samples import Exemplar
 
@@ -35,6 +37,20 @@ def children(instrument: MetricWrapperBase) -> Iterable[tuple[Sequence[str], Met
 def suffixes(child: MetricWrapperBase) -> list[tuple[str, dict[str, str]]]:
     """What a child's series add to name and labels, in the order of `value_of` or `histogram_of`."""
     return [(suffix, labels) for suffix, labels, *_ in child._child_samples() if suffix != "_created"]
+
+
+def add(child: Counter | Gauge, amount: float = 1) -> None:
+    """Like the child's `inc`, at a fifth of its cost: without its checks and its lock. For the thread of the loop alone."""
+    child._value._value += amount  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def observe(child: Histogram, amount: float, exemplar: Mapping[str, str] | None = None) -> None:
+    """Like the child's own `observe`, on the terms of `add`. The exemplar's labels are short and checked by its maker."""
+    bucket = child._buckets[bisect_left(child._upper_bounds, amount)]
+    bucket._value += 1  # pyright: ignore[reportAttributeAccessIssue]
+    child._sum._value += amount  # pyright: ignore[reportAttributeAccessIssue]
+    if exemplar is not None:
+        bucket.set_exemplar(Exemplar(dict(exemplar), amount, time.time()))
 
 
 def value_of(child: MetricWrapperBase) -> float:

@@ -3,11 +3,13 @@
 import prometheus_client
 
 from proxy.metrics_values import (
+    add,
     children,
     histogram_of,
     label_names,
     label_sets,
     name_of,
+    observe,
     raise_to,
     suffixes,
     value_of,
@@ -46,3 +48,29 @@ def test_a_counter_is_raised_and_never_lowered() -> None:
 
     assert value_of(child) == 5
     assert set(label_sets(counter)) == {("a",)}
+
+
+def test_what_is_added_here_is_what_the_library_would_have_added() -> None:
+    waits = (-1, 0, 0.5, 1, 1.0000001, 2, 3, 1e9)
+    ours, its = (prometheus_client.Histogram("wait", "Wait.", registry=None, buckets=(1, 2)) for _ in range(2))
+    calls = prometheus_client.Counter("calls", "Calls.", registry=None)
+    active = prometheus_client.Gauge("active", "Active.", registry=None)
+
+    for wait in waits:
+        observe(ours, wait)
+        its.observe(wait)
+    observe(ours, 1.5, {"trace_id": "ab"})
+    its.observe(1.5, {"trace_id": "ab"})
+    add(calls)
+    add(calls, 2)
+    add(active, -1)
+
+    assert [value for value, _ in histogram_of(ours)] == [value for value, _ in histogram_of(its)]
+    assert [exemplar and exemplar.labels for _, exemplar in histogram_of(ours)] == [
+        None,
+        {"trace_id": "ab"},
+        None,
+        None,
+        None,
+    ]
+    assert (value_of(calls), value_of(active)) == (3, -1)
