@@ -12,6 +12,9 @@ MISSING = "no plot: matplotlib is missing (pip install -e '.[bench]'); the table
 SHOWN = ("cpu_us_per_event", "latency_us_p99", "cpu_us_per_stream", "streams_per_s", "kb_per_stream", "cancel_ms_p99")
 TITLES = {"latency_us_p99": "one-way µs of an event, p99", "cancel_ms_p99": "ms until a leaving caller is noticed, p99"}
 
+MOST_LINEAR = 30
+"""Bars whose lengths differ by more are drawn on a logarithmic scale, which begins at a power of ten."""
+
 
 def draw(results: Results, targets: Sequence[Target], file: Path) -> bool:
     """Write a PNG. False: matplotlib is missing."""
@@ -36,8 +39,11 @@ def draw(results: Results, targets: Sequence[Target], file: Path) -> bool:
             [max(values) - middle for middle, (_, values) in zip(middles, rows, strict=True)],
         ]
         colours = ["tab:orange" if target.is_ours else "tab:grey" for target, _ in rows]
-        bars = axis.barh([target.says for target, _ in rows], middles, xerr=spread, color=colours, log=True)
-        axis.bar_label(bars, [f"{middle:,.3g}" for middle in middles], padding=4)
+        bars = axis.barh([target.says for target, _ in rows], middles, xerr=spread, color=colours)
+        axis.bar_label(bars, [f"{middle:,.0f}" if middle >= 100 else f"{middle:.3g}" for middle in middles], padding=4)
+        if middles and max(middles) > MOST_LINEAR * min(middles):
+            axis.set_xscale("log")
+            axis.set_xlim(10 ** math.floor(math.log10(min(middles))), 5 * max(middles))
         axis.set_title(TITLES.get(column.figure, column.title))
         axis.margins(x=0.25)
     figure.savefig(file, dpi=110)
