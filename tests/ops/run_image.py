@@ -17,6 +17,7 @@ ROOT = Path(os.environ["ROOT"])
 IMAGE = json.loads(Path(os.environ["IMAGE_JSON"]).read_text())["Docker"]["config"]
 USER = IMAGE["User"]
 START_S = 20.0
+EXTRAS = "botocore.session, google.auth.transport.requests, opentelemetry.sdk.trace, redis.asyncio, uvloop"
 LISTEN_AND_ADMIN = {"LLM_STREAM_PROXY_AUTH__ANONYMOUS": "true", "LLM_STREAM_PROXY_ADMIN__LISTEN": "0.0.0.0:9090"}
 
 
@@ -69,6 +70,8 @@ def main() -> None:
     for path in ("/tmp/x", "/opt/venv/x", "/x"):
         wrote = subprocess.run(inside(["python", "-c", f"open({path!r}, 'w')"], {}), capture_output=True, text=True)
         assert "Read-only file system" in wrote.stderr or "Permission denied" in wrote.stderr, (path, wrote.stderr)
+    extras = subprocess.run(inside(["python", "-I", "-c", f"import {EXTRAS}"], {}), capture_output=True, text=True)
+    assert extras.returncode == 0, extras.stderr
     for environ in ({"LLM_STREAM_PROXY_AUTH__ANONYMOUS": "true"}, LISTEN_AND_ADMIN):
         with serving({**environ, "LLM_STREAM_PROXY_DRAIN__LAME_DUCK_S": "0"}) as process:
             owner = os.stat(f"/proc/{process.pid}").st_uid

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,20 @@ def test_nothing_is_started_by_a_shell(word: str) -> None:
     instructions = re.findall(rf"^{word}\b.*", text, re.MULTILINE)
 
     assert instructions and all(re.search(r'\["', instruction) for instruction in instructions)
+
+
+def test_image_has_every_extra_that_a_proxy_can_use() -> None:
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = {
+        re.split(r"[\[<>=]", requirement)[0]
+        for name, requirements in extras.items()
+        if name not in ("test", "dev", "fuzz")
+        for requirement in requirements
+    }
+
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (PROJECT / "requirements.lock").read_text(), re.MULTILINE))
+
+    assert len(wanted) >= 5 and wanted <= locked
 
 
 def test_image_and_chart_bear_the_version_of_the_proxy() -> None:
