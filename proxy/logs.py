@@ -31,6 +31,8 @@ LogValue: TypeAlias = "str | int | float | bool | list[LogValue] | dict[str, Log
 MAX_VALUE_CHARACTERS = 2000
 MAX_LINE_BYTES = 32 * 1024
 MAX_FIELDS = 64
+MAX_ASKED_CHARACTERS = 200
+"""Of the model as the caller wrote it, which may be anything."""
 MAX_FRAMES = 30
 MAX_CAUSES = 4
 MAX_LISTED = 20
@@ -68,6 +70,7 @@ def access_fields(record: CallRecord) -> dict[str, LogValue]:
         "trace_id": record.trace_id or None,
         "dialect": record.dialect,
         "caller": record.caller or None,
+        "asked_model": _asked(record),
         "alias": record.alias or None,
         "provider": record.provider or None,
         "model": record.model or None,
@@ -87,6 +90,7 @@ def access_fields(record: CallRecord) -> dict[str, LogValue]:
         "first_event_s": _rounded(record.first_event_s),
         "max_gap_s": _rounded(record.max_gap_s) or None,
         "blocked_s": _rounded(record.blocked_s) or None,
+        "upstream_closed_s": _rounded(record.upstream_closed_s),
         "events": record.events,
         "bytes_up": record.bytes_up,
         "bytes_down": record.bytes_down,
@@ -100,6 +104,12 @@ def access_fields(record: CallRecord) -> dict[str, LogValue]:
         "tap_failed": record.tap_failed or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _asked(record: CallRecord) -> str | None:
+    """The caller's word for the model, where the configured entry is another."""
+    asked = record.asked_model
+    return asked[:MAX_ASKED_CHARACTERS] or None if asked != record.alias else None
 
 
 def _rounded(seconds: float | None) -> float | None:

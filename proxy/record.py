@@ -141,7 +141,7 @@ class CallRecord:
         self.caller = ""
         """Configured name of the caller's key; empty when anonymous."""
         self.asked_model = ""
-        """The model as the caller wrote it: any text. For the live view alone."""
+        """The model as the caller wrote it: any text. For the live view and the log, which mask it; never a label."""
         self.alias = ""
         """The configured model entry that matched, never the caller's own text."""
         self.provider = ""

@@ -302,6 +302,31 @@ def test_a_refused_call_says_little(output: Output) -> None:
     assert "provider" not in fields and "caller" not in fields and "input_tokens" not in fields
 
 
+def test_a_line_tells_the_trace_and_which_model_was_asked_for_and_answered(output: Output) -> None:
+    asked = record()
+    asked.alias, asked.asked_model, asked.answered_model = "gpt-*", "gpt-5-mini", "gpt-5-mini-2026-01-01"
+    asked.trace_id, asked.upstream_closed_s = "4bf92f3577b34da6a3ce929d0e0e4736", 0.00123
+
+    fields = access_fields(asked)
+
+    assert (fields["asked_model"], fields["alias"], fields["model"]) == ("gpt-5-mini", "gpt-*", "gpt-5-mini")
+    assert fields["answered_model"] == "gpt-5-mini-2026-01-01"
+    assert fields["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert fields["upstream_closed_s"] == 0.0012
+    asked.asked_model = "gpt-*"
+    assert "asked_model" not in access_fields(asked)
+
+
+def test_a_model_name_that_is_no_name_is_short_and_masked(output: Output) -> None:
+    odd = record()
+    odd.asked_model = "sk-" + "abcdefghijklmnopqrstuvwx\n" + "x" * 5000
+
+    log_access(odd)
+
+    [line] = output.lines()
+    assert "abcdefghijklmnop" not in line and len(line) < 1500
+
+
 def test_access_lines_are_there_at_any_level_and_can_be_switched_off(output: Output) -> None:
     configure(output, Log(level=LogLevel.ERROR))
     log_access(record())

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.e2e.calls import RawCall, request_bytes
 from tests.e2e.streams import chat_chunk, chat_stream
@@ -198,3 +199,93 @@ async def test_a_port_that_is_taken_is_said(tmp_path: Path, upstream: ReplayServ
         with pytest.raises(AssertionError, match=f"cannot listen on {listen}: Address already in use"):
             async with proxy_process(config(upstream, listen=listen), tmp_path):
                 pass
+
+
+def counters(text: str) -> dict[str, float]:
+    """Every counter and every part of a histogram by its series."""
+    kinds = {line.split()[2]: line.split()[3] for line in text.splitlines() if line.startswith("# TYPE")}
+    rising = {name for name, kind in kinds.items() if kind in ("counter", "histogram")}
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        name = re.split(r"[{ ]", line, maxsplit=1)[0]
+        if name in rising or re.sub(r"_(bucket|count|sum)$", "", name) in rising:
+            series, _, number = line.rpartition(" ")
+            found[series] = float(number)
+    return found
+
+
+async def busy_worker(proxy: ProxyProcess) -> int:
+    """A worker that has a stream now. The admin process has none."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(FileNotFoundError):  # a descriptor was closed while we looked
+                if held := [pid for pid, count in workers_with_streams(proxy).items() if count]:
+                    return min(held)
+            await asyncio.sleep(0)
+
+
+async def test_no_counter_ever_falls_while_workers_are_killed_under_load(
+    upstream: ReplayServer, tmp_path: Path
+) -> None:
+    admin = f"127.0.0.1:{free_port()}"
+    config_of_two = config(upstream, admin={"listen": admin})
+    async with proxy_process(config_of_two, tmp_path) as running:
+        finished = 0
+        fallen: list[tuple[str, float, float]] = []
+        is_over = False
+
+        async def call_on() -> None:
+            nonlocal finished
+            while not is_over:
+                call = RawCall(running.port)
+                with contextlib.suppress(ConnectionError):
+                    await call.send(request_bytes("openai_chat", "chat"))
+                    await call.read_until(b"[DONE]")
+                    finished += b"[DONE]" in call.received
+                call.leave()
+
+        async def scrape_on() -> None:
+            before: dict[str, float] = {}
+            while not is_over:
+                now = counters((await get(f"http://{admin}/metrics"))[1])
+                fallen.extend((series, value, now.get(series, -1.0)) for series, value in before.items()
+                              if now.get(series, -1.0) < value)  # fmt: skip
+                before = now
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(6):
+                group.create_task(call_on())
+            for _ in range(2):
+                group.create_task(scrape_on())
+            for kills in range(1, 4):
+                await metrics_until(f"http://{admin}", r"llm_proxy_workers ", 2)
+                seen = finished
+                while finished < seen + 30:  # noqa: ASYNC110  load, not time, is what is waited for
+                    await asyncio.sleep(0.01)
+                os.kill(await busy_worker(running), signal.SIGKILL)
+                await metrics_until(f"http://{admin}", r"llm_proxy_worker_exits_total", kills)
+            is_over = True
+        text = await metrics_until(f"http://{admin}", ACTIVE, 0)
+
+    assert fallen == []
+    assert finished > 90 and 0 < value(text, COMPLETED) <= finished + 6
+    assert value(text, r"process_open_fds\{process=\"worker-") > 0
+    assert text.count("process_start_time_seconds{") <= 3, "the dead are no processes"
+
+
+async def test_exemplars_come_through_the_sum(upstream: ReplayServer, tmp_path: Path) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    async with proxy_process(config(upstream), tmp_path) as running:
+        body = {"model": "chat", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+        headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+        accept = {"Accept": "application/openmetrics-text;version=1.0.0"}
+        async with aiohttp.ClientSession() as session:
+            async with session.post(f"{running.url}/v1/chat/completions", json=body, headers=headers) as response:
+                await response.read()
+            await metrics_until(running.url, COMPLETED, 1)
+            async with session.get(f"{running.url}/metrics", headers=accept) as response:
+                text = await response.text()
+
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    samples = families["gen_ai_server_time_to_first_token_seconds"].samples
+    assert [sample.exemplar.labels for sample in samples if sample.exemplar] == [{"trace_id": trace_id}]

@@ -9,6 +9,10 @@ import aiohttp
 
 KEY = "one-call-at-a-time"
 
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+UNKEPT_TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+"""Traces of two callers; the second is not sampled."""
+
 UPSTREAM = "UPSTREAM"
 """Stands for the base URL of a simulated model that speaks OpenAI's API only, so that other callers are converted."""
 
@@ -81,13 +85,15 @@ class Callers:
     async def _messages(self, prompt: str) -> None:
         messages = [{"role": "user", "content": f"[[demo {prompt}]]"}]
         body = {"model": "converted", "max_tokens": 50, "stream": True, "messages": messages, "top_k": 5}
-        await self._post("/v1/messages", body)
+        await self._post("/v1/messages", body, traceparent=f"00-{TRACE_ID}-00f067aa0ba902b7-01")
 
     async def _canonical(self) -> None:
-        await self._post("/chat", {"messages": [{"role": "user", "content": "[[demo tokens=20 rate=100]]"}]})
+        body = {"messages": [{"role": "user", "content": "[[demo tokens=20 rate=100]]"}]}
+        await self._post("/chat", body, traceparent=f"00-{UNKEPT_TRACE_ID}-00f067aa0ba902b7-00")
 
-    async def _post(self, path: str, body: dict[str, Any], *, key: str | None = None) -> None:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async def _post(self, path: str, body: dict[str, Any], *, key: str | None = None, **headers: str) -> None:
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
         with contextlib.suppress(aiohttp.ClientError):  # some of the calls are meant to break
             async with self._session.post(self._url + path, json=body, headers=headers) as response:
                 await response.read()

@@ -54,6 +54,13 @@ WITHOUT_DATA = {
 """Beginnings of queries that may find nothing here, and why."""
 
 
+WITH_EXEMPLARS = (
+    "gen_ai_server_request_duration_seconds",
+    "gen_ai_server_time_to_first_token_seconds",
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+)
+
+
 class Query(NamedTuple):
     """A query of the dashboard, and where it is."""
 
@@ -105,6 +112,8 @@ class Observed(NamedTuple):
     exposition: str
     results: dict[str, int | str]
     """Of each query the number of series, or the error."""
+    exemplars: dict[str, set[str]]
+    """Trace ids of a histogram's exemplars, as Prometheus keeps them."""
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +147,11 @@ async def observe_proxy(folder: Path, upstream: str) -> Observed:
                 texts |= {selector for rule in rules() for selector in selectors(rule["expr"])}
                 texts |= {left_side(rule["expr"]) for rule in rules() if "alert" in rule}
                 results = {text: await ask(session, url, text) for text in sorted(texts)}
+                exemplars = {name: await ask_exemplars(session, url, name) for name in WITH_EXEMPLARS}
         finally:
             process.kill()
             process.wait()
-    return Observed(exposition, results)
+    return Observed(exposition, results, exemplars)
 
 
 def start_prometheus(folder: Path, target: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -161,6 +171,7 @@ def start_prometheus(folder: Path, target: str) -> tuple[subprocess.Popen[bytes]
                 f"--config.file={folder}/prometheus.yml",
                 f"--storage.tsdb.path={folder}/data",
                 f"--web.listen-address=127.0.0.1:{port}",
+                "--enable-feature=exemplar-storage",
             ],
             stdout=log,
             stderr=log,
@@ -182,6 +193,13 @@ async def ask(session: aiohttp.ClientSession, url: str, query: str) -> int | str
     async with session.post(f"{url}/api/v1/query", data={"query": query}) as response:
         answer = await response.json()
     return len(answer["data"]["result"]) if answer["status"] == "success" else str(answer["error"])
+
+
+async def ask_exemplars(session: aiohttp.ClientSession, url: str, name: str) -> set[str]:
+    asked = {"query": f"{name}_bucket", "start": "0", "end": "99999999999"}
+    async with session.get(f"{url}/api/v1/query_exemplars", params=asked) as response:
+        answer = await response.json()
+    return {one["labels"]["trace_id"] for series in answer["data"] for one in series["exemplars"]}
 
 
 def excuse(query: str) -> str | None:
@@ -223,6 +241,14 @@ def test_load_ends_calls_in_every_way_that_can_be_asked_for(observed: Observed) 
     }
 
     assert {outcome.value for outcome in Outcome} - counted == set(OUTCOMES_WITHOUT_CALLS)
+
+
+def test_prometheus_leads_from_the_latency_histograms_to_traces_that_are_kept(observed: Observed) -> None:
+    assert {name: load.TRACE_ID in found for name, found in observed.exemplars.items()} == dict.fromkeys(
+        WITH_EXEMPLARS, True
+    )
+    assert all(load.UNKEPT_TRACE_ID not in found for found in observed.exemplars.values())
+    assert "trace_id" not in observed.exposition, "the text format has no exemplars"
 
 
 # One test for all queries, because each process that runs a test of these would start a Prometheus of its own.
