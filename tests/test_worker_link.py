@@ -44,6 +44,9 @@ async def collector(tmp_path: Path) -> AsyncIterator[Collector]:
 async def members(collector: Collector, path: Path, count: int = 2) -> AsyncIterator[list[Member]]:
     found = [Member(str(path)) for _ in range(count)]
     await until(collector, f"llm_proxy_workers {count}.0")
+    async with asyncio.timeout(10):
+        while await status(collector, "/readyz") != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     yield found
     for member in found:
         await member.link.close()
