@@ -22,7 +22,7 @@ from tests.bench import machine, plot, report, studies
 from tests.bench.machine import Placement
 from tests.bench.native import CannotBuild, build
 from tests.bench.rounds import Results, measure
-from tests.bench.run import Bench
+from tests.bench.run import Bench, CannotRun
 from tests.bench.scenarios import SCENARIOS, USUAL, quick, tiny
 from tests.bench.targets import Target, installed
 
@@ -132,7 +132,11 @@ def main() -> int:
         return compare(bench, given, targets)
     given.out.mkdir(parents=True, exist_ok=True)
     for name in named:
-        page = studies.STUDIES[name].run(bench, given.repeat, 0.2 if given.quick or given.tiny else 1.0)
+        try:
+            page = studies.STUDIES[name].run(bench, given.repeat, 0.2 if given.quick or given.tiny else 1.0)
+        except CannotRun as fault:
+            print(fault, file=sys.stderr)
+            return 2
         (given.out / f"{name}.md").write_text(page + "\n")
         print(f"\n{page}\n\nwritten: {given.out}/{name}.md", flush=True)
     return 0

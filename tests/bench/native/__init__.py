@@ -32,8 +32,10 @@ def build() -> Programs:
     if compiler is None:
         raise CannotBuild(MISSING)
     state = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in SOURCES)).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"llm-stream-proxy-bench-{state}"
-    folder.mkdir(exist_ok=True)
+    folder = Path(tempfile.gettempdir()) / f"llm-stream-proxy-bench-{os.getuid()}-{state}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise CannotBuild(f"{folder} belongs to somebody else")
     for program in PROGRAMS:
         if (folder / program).exists():
             continue
