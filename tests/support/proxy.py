@@ -70,12 +70,14 @@ async def proxy_process(
     environ: Mapping[str, str] | None = None,
     file: Path | None = None,
     module: str = "proxy",
+    log_to: int | None = None,
 ) -> AsyncIterator[ProxyProcess]:
     """Start `python -m proxy serve` with `config`, and end it: by SIGTERM, by SIGKILL if that takes too long.
 
     Fails the test when anything that the proxy has written, or lets operators read, holds a canary.
 
-    `file`: where `config` stands already. `module`: what to run in place of `proxy`, with the same arguments.
+    `file`: where `config` stands already. `module`: what to run in place of `proxy`, with the same arguments. `log_to`: a
+    descriptor that takes its standard error in place of the log file.
     """
     if file is None:
         file = tmp_path / "proxy.yaml"
@@ -86,7 +88,7 @@ async def proxy_process(
             *(sys.executable, "-m", module, "serve", "--config", str(file)),
             cwd=PROJECT,
             stdout=asyncio.subprocess.PIPE,
-            stderr=sink,
+            stderr=sink if log_to is None else log_to,
             env={**os.environ, **(environ or {})},
         )
     shown: list[bytes] = []
