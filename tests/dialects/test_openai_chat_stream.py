@@ -113,6 +113,14 @@ def test_usage_is_shown_only_to_those_who_asked() -> None:
     assert b"usage" not in encode(whole((TextBlock(), [])))
 
 
+@pytest.mark.parametrize(("tier", "told"), [("flex", "flex"), ("standard", None), (None, None)])
+def test_the_tier_is_told_in_openais_words(tier: str | None, told: str | None) -> None:
+    body = encode(whole((TextBlock(), [TextDelta(0, "x")]), usage=Usage(3, 2, service_tier=tier)))
+
+    finish = [frame for frame in body.split(b"\n\n") if b'"finish_reason":"stop"' in frame]
+    assert [json.loads(frame[6:]).get("service_tier") for frame in finish] == [told]
+
+
 def test_the_callers_name_stands_where_the_provider_gave_none() -> None:
     assert b'"model":"alias"' in encode([MessageStart("", ""), END])
 

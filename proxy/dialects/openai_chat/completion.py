@@ -3,7 +3,7 @@
 import msgspec
 
 from proxy.dialects.base import StreamContext
-from proxy.dialects.openai_chat.parts import annotation, finish_reason, image, usage_object
+from proxy.dialects.openai_chat.parts import annotation, finish_reason, image, service_tier, usage_object
 from proxy.dialects.openai_chat.reasoning import call_detail, redacted_detail, signature_detail
 from proxy.dialects.openai_chat.request import FUNCTIONS
 from proxy.hub.completion import CompletedBlock, Completion
@@ -45,6 +45,9 @@ def encode_completion(completion: Completion, context: StreamContext) -> bytes:
     }
     if completion.usage is not None:
         written["usage"] = usage_object(completion.usage)
+    tier = service_tier(completion.usage)
+    if tier is not None:
+        written["service_tier"] = tier
     return msgspec.json.encode(written)
 
 

@@ -22,6 +22,9 @@ FINISH_REASON: Final[dict[FinishReason, str]] = {
 }
 """Total. Typed clients know OpenAI's words only, so every other reason becomes one of them."""
 
+SERVICE_TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
+"""OpenAI's words; the names of other vendors' tiers are not told."""
+
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -50,6 +53,11 @@ def usage_object(usage: Usage) -> Json:
     if usage.reasoning is not None:
         written["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
     return written
+
+
+def service_tier(usage: Usage | None) -> str | None:
+    """The tier that answered, where it has one of OpenAI's names."""
+    return usage.service_tier if usage is not None and usage.service_tier in SERVICE_TIERS else None
 
 
 def annotation(citation: CitationAdded, block_start: int, text_length: int) -> Json | None:

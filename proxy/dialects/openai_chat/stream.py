@@ -2,7 +2,7 @@
 
     data: {"id": …, "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]}
     …     deltas
-    data: {… "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    data: {… "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "service_tier": …}     where it is known
     data: {… "choices": [], "usage": {…}}              only if the caller asked for usage
     data: [DONE]
 
@@ -20,7 +20,7 @@ from typing import Final, assert_never
 import msgspec
 
 from proxy.dialects.base import StreamContext
-from proxy.dialects.openai_chat.parts import annotation, finish_reason, image, usage_object
+from proxy.dialects.openai_chat.parts import annotation, finish_reason, image, service_tier, usage_object
 from proxy.dialects.openai_chat.reasoning import call_detail, redacted_detail, signature_detail
 from proxy.dialects.openai_chat.request import FUNCTIONS
 from proxy.dialects.openai_errors import error_object
@@ -273,7 +273,9 @@ class ChatEncoder:
     def _end(self, event: MessageEnd, out: list[bytes]) -> None:
         self._ended = True
         word = finish_reason(event.reason, is_deprecated=self._is_deprecated)
-        out.append(self._open + b'{},"finish_reason":"' + word.encode() + b'"}]}\n\n')
+        tier = service_tier(self._usage)
+        told = b"" if tier is None else b',"service_tier":"' + tier.encode() + b'"'
+        out.append(self._open + b'{},"finish_reason":"' + word.encode() + b'"}]' + told + b"}\n\n")
         if self._context.include_usage and self._usage is not None:
             out.append(self._head + b'],"usage":' + _json(usage_object(self._usage)) + b"}\n\n")
         out.append(DONE)
