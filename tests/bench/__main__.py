@@ -24,7 +24,7 @@ from tests.bench.native import CannotBuild, build
 from tests.bench.rounds import Results, measure
 from tests.bench.run import Bench, CannotRun
 from tests.bench.scenarios import SCENARIOS, USUAL, quick, tiny
-from tests.bench.targets import Target, installed
+from tests.bench.targets import Target, installed, litellm_version
 
 OUT = Path(__file__).parent / "out"
 QUICK_TARGETS = ("direct", "nginx", "aiohttp", "ours", "ours-anthropic-openai")
@@ -88,6 +88,8 @@ def compare(bench: Bench, given: argparse.Namespace, targets: list[Target]) -> i
     measured = {run.target for run in results.runs}
     facts = machine.facts()
     facts.update({name: machine.program_version(name) for name in ("nginx", "haproxy") if name in measured})
+    if "litellm" in measured:
+        facts["litellm"] = litellm_version(given.litellm)
     has_slow = any(target.is_slow and target.name in measured for target in targets)
     page = f"{report.table(results, targets)}\n\n{report.explanation(facts, scenarios, given.repeat, has_slow)}"
     remarks = [f"{bench.placement}.", *report.doubts(results)]
@@ -101,7 +103,7 @@ def compare(bench: Bench, given: argparse.Namespace, targets: list[Target]) -> i
     else:
         print(plot.MISSING)
     if given.readme:
-        report.put_into_readme(page)
+        report.put_into_readme(f"{page}\n{report.noise_of(results)}".rstrip())
     return 1 if results.faults else 0
 
 

@@ -99,13 +99,19 @@ def ratios(results: Results) -> str:
     return "\n".join(lines)
 
 
+def noise_of(results: Results) -> str:
+    """A warning, where other programs disturbed; else nothing."""
+    cores = results.foreign_cores()
+    return (
+        f"The machine was not quiet: other programs took {cores:.2f} cores. Read ratios." if cores > NOISY_CORES else ""
+    )
+
+
 def doubts(results: Results) -> list[str]:
     """What speaks against the figures."""
     found = list(results.faults)
-    if results.foreign_cores() > NOISY_CORES:
-        found.append(
-            f"The machine was not quiet: other programs took {results.foreign_cores():.2f} cores. Read ratios."
-        )
+    if noise := noise_of(results):
+        found.append(noise)
     for run in results.runs:
         figures = run.figures
         if figures.get("load_busy", 0) > BUSY_LOAD > figures.get("target_busy", 1) and run.target != "direct":

@@ -6,6 +6,7 @@ Configuration files are written into a folder of the run.
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -268,6 +269,14 @@ def litellm(program: str) -> tuple[Target, Target]:
             boot_s=120,
         ),
     )
+
+
+def litellm_version(at: str | None) -> str:
+    """The version that `installed` found with the same argument."""
+    python = Path(_litellm_program(at) or "").parent / "python"
+    ask = "import importlib.metadata; print(importlib.metadata.version('litellm'))"
+    ran = subprocess.run([str(python), "-c", ask], capture_output=True, text=True)
+    return ran.stdout.strip() or "of an unknown version"
 
 
 def gateway(entry: str) -> Target:
