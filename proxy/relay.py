@@ -14,6 +14,7 @@ earliest of them could have passed.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -23,6 +24,8 @@ from proxy.hub.errors import ErrorKind, UpstreamError
 from proxy.hub.events import StreamError
 from proxy.hub.transcode import Transcoder
 from proxy.record import OUTCOME_OF_STREAM_ERROR, CallRecord, Outcome, Phase, Progress
+
+_LOG = logging.getLogger("proxy.relay")
 
 
 class Deadlines(msgspec.Struct, frozen=True):
@@ -166,7 +169,11 @@ class Relay:
         """Bytes from the upstream, as read. Writes what they complete before it returns."""
         record = self._record
         record.bytes_up += len(data)
-        out = self._transcoder.feed(data)
+        try:
+            out = self._transcoder.feed(data)
+        except Exception as bug:  # else asyncio takes it for a fault of the upstream's connection
+            self._fail_by_bug(bug)
+            return
         if self._ended_at is not None:
             self._write(out)
             return
@@ -191,7 +198,11 @@ class Relay:
         """The upstream's HTTP message is complete; whether its stream is, the transcoder knows."""
         if self._is_over:
             return
-        out = self._transcoder.finish()
+        try:
+            out = self._transcoder.finish()
+        except Exception as bug:
+            self._fail_by_bug(bug)
+            return
         if self._summary.error is not None and self._ended_at is None:
             self._fail_in_band(out, upstream_done=True)
             return
@@ -419,6 +430,17 @@ class Relay:
         if not self._keeps_quiet():
             self._write(out + self._transcoder.ending())
         self._end(outcome)
+
+    def _fail_by_bug(self, bug: Exception) -> None:
+        """A codec of ours has failed: end this stream, say whose fault it is, and leave a trace."""
+        if self._is_over:
+            return
+        _LOG.error("unhandled fault in a stream", exc_info=bug, extra={"request_id": self._record.request_id})
+        try:
+            self._fail(ErrorKind.INTERNAL, "The proxy failed on this stream.", Outcome.INTERNAL_ERROR)
+        except Exception:  # what has failed once may fail again at its ending
+            self._record.error = ErrorKind.INTERNAL
+            self._end(Outcome.INTERNAL_ERROR, break_caller=True)
 
     def _keeps_quiet(self) -> bool:
         """Whether the stream has failed and the caller need not know yet; sets `failure` then.
