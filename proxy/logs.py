@@ -23,7 +23,6 @@ import msgspec
 from proxy.config import Log, LogFormat
 from proxy.hub.errors import ConfigError, ProxyError
 from proxy.line_writer import DirectWriter, LineWriter
-from proxy.record import CallRecord
 from proxy.redaction import Redactor
 
 LogValue: TypeAlias = "str | int | float | bool | list[LogValue] | dict[str, LogValue] | None"
@@ -31,8 +30,6 @@ LogValue: TypeAlias = "str | int | float | bool | list[LogValue] | dict[str, Log
 MAX_VALUE_CHARACTERS = 2000
 MAX_LINE_BYTES = 32 * 1024
 MAX_FIELDS = 64
-MAX_ASKED_CHARACTERS = 200
-"""Of the model as the caller wrote it, which may be anything."""
 MAX_FRAMES = 30
 MAX_CAUSES = 4
 MAX_LISTED = 20
@@ -50,72 +47,6 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9._:/@*+-]+")
 
 
-def log_access(record: CallRecord) -> None:
-    """One line about a call that has ended."""
-    if not _ACCESS.isEnabledFor(logging.INFO):
-        return
-    outputs = logging.getLogger().handlers
-    if len(outputs) == 1 and isinstance(output := outputs[0], LogOutput):
-        # The usual case, without the record that the logging module would make: a third of the line's cost.
-        output.offer_access(access_fields(record))
-    else:
-        _ACCESS.info("call", extra=access_fields(record))
-
-
-def access_fields(record: CallRecord) -> dict[str, LogValue]:
-    """What a call's line says; what is unknown or empty is left out."""
-    usage, end = record.usage, record.end
-    fields: dict[str, LogValue] = {
-        "request_id": record.request_id,
-        "trace_id": record.trace_id or None,
-        "dialect": record.dialect,
-        "caller": record.caller or None,
-        "asked_model": _asked(record),
-        "alias": record.alias or None,
-        "provider": record.provider or None,
-        "model": record.model or None,
-        "answered_model": record.answered_model or None,
-        "is_stream": record.is_stream,
-        "status": record.status,
-        "upstream_status": record.upstream_status or None,
-        "outcome": record.outcome.value if record.outcome is not None else None,
-        "error": record.error.value if record.error is not None else None,
-        "finish_reason": end.reason.value if end is not None else None,
-        "attempts": record.attempts,
-        "faults": [f"{provider}: {kind.value}" for provider, kind in record.faults[:MAX_LISTED]] or None,
-        "joins": record.joins or None,
-        "duration_s": _rounded(record.duration_s),
-        "connect_s": _rounded(record.connect_s),
-        "headers_s": _rounded(record.headers_s),
-        "first_event_s": _rounded(record.first_event_s),
-        "max_gap_s": _rounded(record.max_gap_s) or None,
-        "blocked_s": _rounded(record.blocked_s) or None,
-        "upstream_closed_s": _rounded(record.upstream_closed_s),
-        "events": record.events,
-        "bytes_up": record.bytes_up,
-        "bytes_down": record.bytes_down,
-        "heartbeats": record.heartbeats or None,
-        "input_tokens": usage.input if usage is not None else None,
-        "output_tokens": usage.output if usage is not None else None,
-        "cached_input_tokens": usage.cached_input if usage is not None else None,
-        "cache_write_tokens": usage.cache_write if usage is not None else None,
-        "reasoning_tokens": usage.reasoning if usage is not None else None,
-        "dropped": list(record.dropped[:MAX_LISTED]) or None,
-        "tap_failed": record.tap_failed or None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _asked(record: CallRecord) -> str | None:
-    """The caller's word for the model, where the configured entry is another."""
-    asked = record.asked_model
-    return asked[:MAX_ASKED_CHARACTERS] or None if asked != record.alias else None
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 4)
-
-
 # --- starting and changing
 
 
@@ -128,7 +59,9 @@ class LogOutput(logging.Handler):
         self._redactor = Redactor()
         self._format = LogFormat.JSON
         self._clean: dict[str, str] = {}
-        """Short texts that were looked at before: names, outcomes and the like come with every call."""
+        """Short texts that were looked at before: names come with every call."""
+        self._second = 0, ""
+        """The last second that was written, and how."""
 
     @property
     def dropped(self) -> int:
@@ -151,10 +84,21 @@ class LogOutput(logging.Handler):
         except Exception:  # a line that cannot be made must not break the call that it tells of
             self._writer.offer(self._line_of(record, {"message": "a log line could not be made"}))
 
-    def offer_access(self, fields: Mapping[str, LogValue]) -> None:
-        """Queue the line of a call, the same that a record of `proxy.access` would give."""
-        clean = {name: self._value(value) for name, value in fields.items()}
-        self._writer.offer(self._line_at(time.time(), "INFO", _ACCESS.name, {"message": "call", **clean}))
+    def offer_struct(self, logger: str, message: str, fields: msgspec.Struct) -> None:
+        """Queue a line of level info, the same that a record with `fields` as its extra would give.
+
+        Its texts are clean (`clean`), its names are none of the line's own.
+        """
+        if self._format is LogFormat.JSON:
+            head = f'{{"ts":"{self._stamp(time.time())}","level":"info","logger":"{logger}","message":"{message}",'
+            self._writer.offer(head.encode() + msgspec.json.encode(fields)[1:] + b"\n")
+        else:
+            given: dict[str, LogValue] = msgspec.to_builtins(fields)
+            self._writer.offer(self._line_at(time.time(), "INFO", logger, {"message": message, **given}))
+
+    def clean(self, text: str) -> str:
+        """`text` as it may stand in a line: without secrets, control characters, and more of it than anybody reads."""
+        return text and self._text(text)
 
     def line(self, record: logging.LogRecord) -> bytes:
         """The finished line of one record."""
@@ -178,12 +122,20 @@ class LogOutput(logging.Handler):
         return self._line_at(record.created, record.levelname, record.name, fields)
 
     def _line_at(self, created: float, level: str, logger: str, fields: Mapping[str, LogValue]) -> bytes:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created)) + f".{int(created % 1 * 1000):03d}Z"
+        stamp = self._stamp(created)
         if self._format is LogFormat.JSON:
             head: dict[str, LogValue] = {"ts": stamp, "level": level.lower(), "logger": logger}
             return msgspec.json.encode({**head, **fields}) + b"\n"
         rest = " ".join(f"{name}={_as_word(value)}" for name, value in fields.items() if name != "message")
         return f"{stamp} {level:<7} {logger} {fields['message']} {rest}".rstrip().encode() + b"\n"
+
+    def _stamp(self, created: float) -> str:
+        second = int(created)
+        stamped, text = self._second
+        if second != stamped:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = second, text
+        return f"{text}.{int((created - second) * 1000):03d}Z"
 
     def _message(self, record: logging.LogRecord) -> str:
         text = record.msg if isinstance(record.msg, str) else type(record.msg).__name__

@@ -112,6 +112,7 @@ class CallRecord:
         "headers_s",
         "headers_sent",
         "heartbeats",
+        "is_own_id",
         "is_sampled",
         "is_stream",
         "joins",
@@ -136,6 +137,8 @@ class CallRecord:
 
     def __init__(self, request_id: str, dialect: str, started_at: float) -> None:
         self.request_id = request_id
+        self.is_own_id = False
+        """The request id was made here, and is no text of the caller's."""
         self.dialect = dialect
         self.started_at = started_at
         self.caller = ""

@@ -1,6 +1,5 @@
 """Log lines: structured, bounded, free of secrets and of what peers sent, and never in the way."""
 
-import json
 import logging
 import os
 import time
@@ -10,44 +9,21 @@ import pytest
 
 from proxy.config import Log, LogFormat, LogLevel
 from proxy.hub.errors import CallerError, ErrorKind
-from proxy.hub.events import FinishReason, MessageEnd, Usage
-from proxy.logs import LogOutput, access_fields, log_access, start_logging
-from proxy.record import CallRecord, Outcome
-
-SECRET = "canary-0123456789"
+from proxy.logs import LogOutput, start_logging
+from tests.support.log_output import SECRET, Output
 
 LOG = logging.getLogger("proxy.test")
-
-
-class Output:
-    """A log output whose lines can be read back."""
-
-    def __init__(self) -> None:
-        self.read_end, self.write_end = os.pipe()
-        self.handler = start_logging(Log(), [SECRET], self.write_end)
-
-    def lines(self) -> list[str]:
-        """All lines so far; ends the output."""
-        self.handler.close()
-        os.close(self.write_end)
-        with os.fdopen(self.read_end, "rb") as reader:
-            return reader.read().decode().splitlines()
-
-    def entries(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.lines()]
 
 
 @pytest.fixture
 def output() -> Iterator[Output]:
     made = Output()
     yield made
-    logging.getLogger().removeHandler(made.handler)
-    logging.getLogger("proxy").setLevel(logging.NOTSET)
-    logging.getLogger("proxy.access").setLevel(logging.NOTSET)
+    made.forget()
 
 
 def configure(output: Output, settings: Log) -> None:
-    output.handler.configure(settings, [SECRET])
+    output.configure(settings)
 
 
 def test_a_line_is_an_object_with_its_fields(output: Output) -> None:
@@ -238,99 +214,3 @@ def test_starting_again_replaces_the_output() -> None:
     assert b"once" in os.read(second_end, 65536)
     for descriptor in (first_end, first_write, second_end, second_write):
         os.close(descriptor)
-
-
-# --- access lines
-
-
-def record() -> CallRecord:
-    made = CallRecord("req_1", "openai_chat", 100.0)
-    made.caller, made.alias, made.provider, made.model = "team-a", "fast", "openai", "gpt-5-mini"
-    made.is_stream, made.status, made.upstream_status, made.attempts = True, 200, 200, 2
-    made.outcome = Outcome.COMPLETED
-    made.faults = [("anthropic", ErrorKind.OVERLOADED)]
-    made.duration_s, made.first_event_s, made.max_gap_s = 1.23456789, 0.2, 0.5
-    made.events, made.bytes_up, made.bytes_down = 10, 1000, 900
-    made.usage = Usage(input=5, output=7, reasoning=0)
-    made.end = MessageEnd(FinishReason.STOP)
-    made.dropped = ("seed",)
-    return made
-
-
-def test_a_call_is_one_line_with_what_is_known(output: Output) -> None:
-    log_access(record())
-
-    (entry,) = output.entries()
-    del entry["ts"]
-    assert entry == {
-        "level": "info",
-        "logger": "proxy.access",
-        "message": "call",
-        "request_id": "req_1",
-        "dialect": "openai_chat",
-        "caller": "team-a",
-        "alias": "fast",
-        "provider": "openai",
-        "model": "gpt-5-mini",
-        "is_stream": True,
-        "status": 200,
-        "upstream_status": 200,
-        "outcome": "completed",
-        "finish_reason": "stop",
-        "attempts": 2,
-        "faults": ["anthropic: overloaded"],
-        "duration_s": 1.2346,
-        "first_event_s": 0.2,
-        "max_gap_s": 0.5,
-        "events": 10,
-        "bytes_up": 1000,
-        "bytes_down": 900,
-        "input_tokens": 5,
-        "output_tokens": 7,
-        "reasoning_tokens": 0,
-        "dropped": ["seed"],
-    }
-
-
-def test_a_refused_call_says_little(output: Output) -> None:
-    refused = CallRecord("req_2", "anthropic", 0.0)
-    refused.outcome, refused.error, refused.status = Outcome.REFUSED, ErrorKind.AUTHENTICATION, 401
-
-    fields = access_fields(refused)
-
-    assert fields["error"] == "authentication"
-    assert "provider" not in fields and "caller" not in fields and "input_tokens" not in fields
-
-
-def test_a_line_tells_the_trace_and_which_model_was_asked_for_and_answered(output: Output) -> None:
-    asked = record()
-    asked.alias, asked.asked_model, asked.answered_model = "gpt-*", "gpt-5-mini", "gpt-5-mini-2026-01-01"
-    asked.trace_id, asked.upstream_closed_s = "4bf92f3577b34da6a3ce929d0e0e4736", 0.00123
-
-    fields = access_fields(asked)
-
-    assert (fields["asked_model"], fields["alias"], fields["model"]) == ("gpt-5-mini", "gpt-*", "gpt-5-mini")
-    assert fields["answered_model"] == "gpt-5-mini-2026-01-01"
-    assert fields["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
-    assert fields["upstream_closed_s"] == 0.0012
-    asked.asked_model = "gpt-*"
-    assert "asked_model" not in access_fields(asked)
-
-
-def test_a_model_name_that_is_no_name_is_short_and_masked(output: Output) -> None:
-    odd = record()
-    odd.asked_model = "sk-" + "abcdefghijklmnopqrstuvwx\n" + "x" * 5000
-
-    log_access(odd)
-
-    [line] = output.lines()
-    assert "abcdefghijklmnop" not in line and len(line) < 1500
-
-
-def test_access_lines_are_there_at_any_level_and_can_be_switched_off(output: Output) -> None:
-    configure(output, Log(level=LogLevel.ERROR))
-    log_access(record())
-    configure(output, Log(access=False))
-    log_access(record())
-
-    assert len(output.lines()) == 1

@@ -10,13 +10,13 @@ from functools import partial
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
+from proxy.access_log import log_access
 from proxy.attempt import RefusedByUpstream
 from proxy.auth import Caller
 from proxy.dialects.base import CallParams, Dialect
 from proxy.hub.errors import ErrorKind, ProxyError, UpstreamError
 from proxy.limits import Admission, Wanted
 from proxy.limits_redis import Refused
-from proxy.logs import log_access
 from proxy.record import CallRecord, Outcome, Phase
 from proxy.server.answers import SERVER_NAME, error_answer, passed_headers
 from proxy.server.gateway import Gateway, lower_headers
@@ -52,8 +52,10 @@ class CallHandler:
         self.params = CallParams(values, request.query if request.query_string else _NO_QUERY, headers)
         asked_id = headers.get("x-request-id", "")
         random_id = os.urandom(24).hex()
-        request_id = asked_id if _SANE_REQUEST_ID.fullmatch(asked_id) else f"req_{random_id[:24]}"
+        is_own_id = _SANE_REQUEST_ID.fullmatch(asked_id) is None
+        request_id = f"req_{random_id[:24]}" if is_own_id else asked_id
         self.record = CallRecord(request_id, label or dialect.name, gateway.loop.time())
+        self.record.is_own_id = is_own_id
         self.stream_id = random_id[24:]
         self.trace = begin_trace(gateway.tracer, self.record, request.method, request.path, headers)
         self.admission: Admission | None = None
