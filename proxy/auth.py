@@ -13,6 +13,7 @@ from proxy.config.secret import key_digest
 from proxy.credentials import presented
 from proxy.globs import AllowList
 from proxy.hub.errors import CallerError, ErrorKind
+from proxy.hub.json_text import mended
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -38,6 +39,34 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 ANONYMOUS = Caller("")
+
+
+class _OtherModels(msgspec.Struct):
+    """Fields by which vendors let a request name models beside `model` (OpenRouter, LiteLLM)."""
+
+    models: msgspec.Raw = msgspec.Raw(b"null")
+    fallbacks: msgspec.Raw = msgspec.Raw(b"null")
+    preset: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_OTHER_MODELS = msgspec.json.Decoder(_OtherModels)
+
+
+def refuse_other_models(caller: Caller, body: bytes) -> None:
+    """Raises CallerError (403) where a key that may use some models only names others past its list.
+
+    For bodies that go upstream as they came: whatever is converted loses these fields.
+    """
+    if caller.models is None:
+        return
+    try:
+        found = _OTHER_MODELS.decode(mended(body))
+    except msgspec.DecodeError:
+        return  # no JSON object: refused elsewhere
+    for name in found.__struct_fields__:
+        if bytes(getattr(found, name)) != b"null":
+            message = f"This key may use some models only; a request may not name others in {name!r}."
+            raise CallerError(ErrorKind.PERMISSION, message, param=name, code="model_not_allowed")
 
 
 class Authenticator:

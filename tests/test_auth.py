@@ -5,8 +5,9 @@ import hmac
 
 import pytest
 
-from proxy.auth import ANONYMOUS, Authenticator, Caller
+from proxy.auth import ANONYMOUS, Authenticator, Caller, refuse_other_models
 from proxy.config import Auth, CallerKey, Config, Secret
+from proxy.globs import AllowList
 from proxy.hub.errors import CallerError, ErrorKind
 
 KEY = "canary-0123456789-team-a"
@@ -130,3 +131,29 @@ def test_no_key_is_kept() -> None:
     assert KEY not in repr(caller)
     assert KEY not in repr(vars(Authenticator(CONFIG)))
     assert isinstance(caller, Caller)
+
+
+SOME = Caller("team", AllowList(("gpt-*",)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"gpt-5","models":["claude-opus-4-5"]}',
+        b'{"model":"gpt-5","mod\\u0065ls":["claude-opus-4-5"]}',
+        b'{"model":"gpt-5","fallbacks":[{"gpt-5":["x"]}]}',
+        b'{"model":"gpt-5","preset":"p"}',
+        b'{"messages":"\\ud83d","models":["x"]}',
+    ],
+)
+def test_a_key_for_some_models_names_no_others_past_its_list(body: bytes) -> None:
+    with pytest.raises(CallerError, match="may not name others") as refusal:
+        refuse_other_models(SOME, body)
+
+    assert refusal.value.kind is ErrorKind.PERMISSION
+    refuse_other_models(ANONYMOUS, body)
+
+
+@pytest.mark.parametrize("body", [b'{"model":"gpt-5"}', b'{"models":null}', b'{"metadata":{"models":[1]}}', b"[", b"7"])
+def test_a_key_for_some_models_may_do_all_else(body: bytes) -> None:
+    refuse_other_models(SOME, body)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-ALLOWED_METHODS = "GET, POST, DELETE, OPTIONS"
+ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 ALLOWED_REQUEST_HEADERS = (
     "authorization, content-type, x-api-key, x-goog-api-key, anthropic-version, anthropic-beta,"
     " anthropic-dangerous-direct-browser-access, last-event-id, x-request-id"

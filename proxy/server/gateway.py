@@ -96,7 +96,9 @@ class Gateway:
         found = self.dispatcher.find(request.method, request.rel_url.raw_path)
         if not isinstance(found, frozenset):
             handler, values = found
-            response = await handler(request, values)
+            # A route for every method has OPTIONS too, but a browser asks us, and without a key.
+            preflight = answer_preflight(request, cors) if cors else None
+            response = preflight or await handler(request, values)
         else:
             preflight = answer_preflight(request, cors) if found else None
             response = preflight or self.refuse(request, self._no_route(request, found))

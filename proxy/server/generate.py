@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from proxy.attempt import MAX_WHOLE_BYTES, Asking, Call, Opened, attempt
+from proxy.auth import refuse_other_models
 from proxy.config import OnCut, UsageMode
 from proxy.dialects.base import CountsTokens, Dialect, Operation, Route, StreamContext
 from proxy.failover import REQUEST_FAULTS, Plan
@@ -86,6 +87,8 @@ class Generation(CallHandler):
         record.is_stream = envelope.stream
         admission = await self.admit(caller, resolved.providers)
         call = Call(self.dialect, self.route.operation, body, self.params, envelope)
+        if any(call.is_native(target) for target in targets):
+            refuse_other_models(caller, body)
         del body  # The call lets go of it as soon as it can.
         if call.operation is Operation.COUNT_TOKENS:
             record.operation = call.operation.value

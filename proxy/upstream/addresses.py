@@ -15,6 +15,10 @@ FORBIDDEN_NETWORKS: tuple[IPv4Network | IPv6Network, ...] = (
     IPv4Network("169.254.0.0/16"),
     IPv6Network("fe80::/10"),
     IPv6Network("fd00:ec2::254/128"),  # the EC2 instance metadata service over IPv6
+    IPv6Network("fd20:ce::254/128"),  # Google's metadata server over IPv6
+    IPv4Network("100.100.100.200/32"),  # Alibaba Cloud's metadata server, in the range of carriers' NAT
+    IPv4Network("192.0.0.192/32"),  # Oracle Cloud's older metadata address
+    IPv4Network("168.63.129.16/32"),  # Azure's WireServer, which hands certificates and settings to a machine's agent
 )
 NAT64 = IPv6Network("64:ff9b::/96")
 """RFC 6052: the last 32 bits are an IPv4 address, and a translator on the way connects to it."""

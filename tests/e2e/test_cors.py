@@ -44,6 +44,17 @@ async def test_a_known_page_may_ask_first(url: str) -> None:
     assert "authorization" in response.headers["access-control-allow-headers"]
 
 
+async def test_a_known_page_may_ask_before_a_raw_request(url: str) -> None:
+    """Also where the route takes every method, and would ask for a key."""
+    path = "/passthrough/chat/files"
+    asked = await _ask(url, "OPTIONS", path, PAGE, **{"access-control-request-method": "PUT"})
+    elsewhere = await _ask(url, "OPTIONS", path, "https://evil.example", **{"access-control-request-method": "PUT"})
+
+    assert asked.status_code == 204
+    assert "PUT" in asked.headers["access-control-allow-methods"]
+    assert "access-control-allow-origin" not in elsewhere.headers
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example", "https://app.example.evil.example", "null"])
 async def test_any_other_page_may_not(origin: str, url: str) -> None:
     asked = await _ask(url, "OPTIONS", "/chat", origin, **{"access-control-request-method": "POST"})

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -183,3 +184,33 @@ async def test_a_full_provider_gives_way_to_the_next_target_and_then_refuses(
         assert status(refused) == 503
         assert b"provider_max_streams" in refused.received
         leave(*calls, refused)
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic"])
+async def test_a_provider_without_a_free_connection_is_waited_for_and_then_refused(
+    dialect: str, upstream: ReplayServer, tmp_path: Path
+) -> None:
+    """A stream is a connection: `max_streams` of a provider bounds its pool."""
+    chat = provider("chat", "openai_chat", upstream.base_url + "/v1", max_streams=1)
+    limits = {"queue_size": 1, "queue_wait_s": 1.0}
+    async with proxy_process(settings([chat], limits=limits), tmp_path) as proxy:
+        running = await called(proxy, mark=b"one")
+        began = time.monotonic()
+
+        waiting = await called(proxy, dialect)
+        waited_s = time.monotonic() - began
+        queued = await called(proxy, dialect, mark=b"")
+        await metric(proxy, "llm_proxy_queued_calls 1.0")
+        refused = await called(proxy, dialect)
+
+        assert 0.95 < waited_s < 4
+        assert status(waiting) in (503, 529)
+        assert status(refused) in (503, 529), "the queue has one place"
+        assert {retry_after(waiting), retry_after(refused)} == {1}
+        assert b"The provider has as many calls in progress" in waiting.received
+        assert len(upstream.exchanges) == 1
+        assert 'llm_proxy_upstream_connections{state="busy"} 1.0' in await text(f"{proxy.url}/metrics")
+        upstream.exchanges[0].release()
+        await running.read_until(b"[DONE]")
+        assert b"one" in await queued.read_until(b"one")
+        leave(running, waiting, queued, refused)
