@@ -80,7 +80,9 @@ class Dropped:
 
 
 def foreign_proofs(request: ChatRequest, origin: Origin | None, *, with_reasoning: bool = False) -> list[str]:
-    """The proofs of calls that another family made, as paths: they are not sent, though their calls are.
+    """The proofs of calls that another family than `origin` made, as paths: they are not sent, though their calls are.
+
+    `origin` is None for an API without proofs.
 
     `with_reasoning`: of an API that takes earlier reasoning as plain text, its proofs as well.
     """

@@ -5,7 +5,7 @@ Source: docs.cohere.com/reference/chat; cohere-python 7.3.1 `v2/client.py`, whic
 
 import msgspec
 
-from proxy.hub.events import Origin, ToolKind
+from proxy.hub.events import ToolKind
 from proxy.hub.request import (
     ChatRequest,
     Effort,
@@ -63,7 +63,7 @@ def encode_request(request: ChatRequest, target: Target) -> UpstreamRequest:
     refuse_several_answers(request)
     dropped = Dropped()
     conversation = Conversation(dropped)
-    dropped.add_all(foreign_proofs(request, Origin.COHERE, with_reasoning=True))
+    dropped.add_all(foreign_proofs(request, None, with_reasoning=True))
     body: Json = {"model": target.model, "messages": conversation.encode(request.messages), "stream": True}
     if conversation.documents:
         body["documents"] = conversation.documents
