@@ -127,6 +127,10 @@ class _ProviderEntry:
         )
 
 
+MAX_REMEMBERED = 512
+"""Names that patterns matched. Callers choose them, so that there may be any number."""
+
+
 class Router:
     """The models of one configuration."""
 
@@ -143,6 +147,8 @@ class Router:
         }
         globs = sorted((model for model in config.models if is_glob(model.name)), key=lambda model: -len(model.name))
         self._patterns: list[tuple[re.Pattern[str], Model]] = [(compile_glob(model.name), model) for model in globs]
+        self._resolved_before: dict[str, Resolved] = {}
+        """Of patterns, by the caller's name: few names make most calls, and open streams share what is the same."""
 
     def resolve(self, model: str | None, caller: Caller) -> Resolved:
         """The targets for `model`, in their order.
@@ -168,10 +174,19 @@ class Router:
         if provider is not None:
             options = ModelTarget(provider_name)
             return self._resolved(f"{provider_name}/*", [(provider, rest, options)])
+        known = self._resolved_before.get(model)
+        if known is not None:
+            return known
         for pattern, entry in self._patterns:
             if pattern.fullmatch(model) is not None:
-                return self._resolve(entry, model)
+                return self._remember(model, self._resolve(entry, model))
         raise self._not_found(model, caller)
+
+    def _remember(self, model: str, resolved: Resolved) -> Resolved:
+        if len(self._resolved_before) >= MAX_REMEMBERED:
+            self._resolved_before.clear()
+        self._resolved_before[model] = resolved
+        return resolved
 
     def resolve_provider(self, name: str, caller: Caller) -> ResolvedTarget:
         """The provider `name` for requests that are no generations; its target's model is `*`.

@@ -26,7 +26,7 @@ from proxy.hub.errors import CallerError, ConfigError, ErrorKind
 from proxy.presets import PRESETS
 from proxy.providers.base import Provider as ProviderKind
 from proxy.providers.quirks import Quirks
-from proxy.routing import Router, spoken_kinds
+from proxy.routing import MAX_REMEMBERED, Router, spoken_kinds
 from proxy.upstream.endpoint import ProxyServer, TlsSettings
 
 
@@ -378,3 +378,15 @@ def test_every_preset_with_an_address_can_be_routed_to() -> None:
 
     for provider in providers:
         assert sent(router, f"{provider.name}/m") == [f"{provider.name}/m"]
+
+
+def test_names_that_a_pattern_matched_are_remembered_within_bounds() -> None:
+    router = Router(CONFIG, {})
+
+    first = router.resolve("gpt-1", ANONYMOUS)
+    assert router.resolve("gpt-1", ANONYMOUS) is first
+    for number in range(2 * MAX_REMEMBERED):
+        assert sent(router, f"gpt-{number}") == [f"openai/gpt-{number}"]
+    assert router.resolve("gpt-1", ANONYMOUS).targets == first.targets
+    with pytest.raises(CallerError):
+        router.resolve("gpt-1", caller("other"))
