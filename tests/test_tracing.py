@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
+from proxy.config.secret import Secret
 from proxy.config.settings import Traces
+from proxy.hub.errors import ConfigError
 from proxy.record import CallRecord
 from proxy.tracing import MAX_STATE_CHARACTERS, begin_trace, open_tracer, read_context
 
@@ -63,6 +65,15 @@ def test_a_call_without_context_has_no_trace() -> None:
     begin_trace(None, record, "POST", "/chat", {})
 
     assert (record.trace_id, record.is_sampled) == ("", False)
+
+
+def test_a_collector_without_the_extra_is_a_problem_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "proxy.tracing_otel", None)
+
+    with pytest.raises(ConfigError) as refused:
+        open_tracer(Traces(otlp_endpoint=Secret("http://127.0.0.1:9", "http://127.0.0.1:9")))
+
+    assert "pip install 'llm-stream-proxy[otel]'" in refused.value.problems[0]
 
 
 def test_without_a_collector_nothing_of_opentelemetry_is_imported() -> None:

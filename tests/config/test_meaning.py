@@ -322,3 +322,24 @@ def test_keys_without_effect_are_warned_of(text: str, says: str, tmp_path: Path)
     (warning,) = load_text(text + "\n", tmp_path).warnings
 
     assert says in warning
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "says"),
+    [
+        ("collector:4318", "1:25: traces.otlp_endpoint: expected a URL such as http://collector:4318"),
+        ("https://", "1:25: traces.otlp_endpoint: expected a URL such as http://collector:4318"),
+        ("grpc://collector:4317", "1:25: traces.otlp_endpoint: expected a URL such as http://collector:4318"),
+        ("http://name:word@collector:4318", "1:25: traces.otlp_endpoint: the URL holds a password"),
+    ],
+)
+def test_spans_go_to_a_url_without_a_password_in_the_file(endpoint: str, says: str, tmp_path: Path) -> None:
+    [problem] = problems_of(f"traces: {{otlp_endpoint: '{endpoint}'}}\n", tmp_path)
+
+    assert says in problem and "word" not in problem.replace("password", "")
+
+
+def test_content_without_a_collector_is_probably_not_meant(tmp_path: Path) -> None:
+    (warning,) = load_text("traces: {content: true}\n", tmp_path).warnings
+
+    assert "traces.content: without `traces.otlp_endpoint` this has no effect" in warning
