@@ -183,6 +183,7 @@ def test_providers_without_a_decision_who_may_call_are_refused() -> None:
         ({"config": {"timeouts": {"idle_s": "30s"}}}, "config/timeouts/idle_s"),
         ({"config": {"providers": [{"name": "openai", "api_key": "sk-plain"}]}}, "config/providers/0/api_key"),
         ({"containerPorts": {"http": 0}}, "containerPorts/http"),
+        ({"ingress": {"streaming": "yes"}}, "ingress/streaming"),
         ({"autoscaling": {"enabled": True}, "keda": {"enabled": True}}, "autoscaling.enabled and keda.enabled"),
         ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs"),
         ({"ingress": {"enabled": True}}, "ingress.hosts"),
@@ -229,6 +230,35 @@ def test_routes_of_the_gateway_have_no_deadline_of_their_own() -> None:
     route = one(render(VALUE_SETS["gateway"]), "HTTPRoute")
 
     assert route["spec"]["rules"][0]["timeouts"] == {"request": "0s", "backendRequest": "0s"}
+
+
+@pytest.mark.parametrize(
+    ("ingress", "config", "expected"),
+    [
+        ({"className": "nginx"}, {}, {"nginx.ingress.kubernetes.io/proxy-buffering": "off",
+                                      "nginx.ingress.kubernetes.io/proxy-read-timeout": "86400",
+                                      "nginx.ingress.kubernetes.io/proxy-next-upstream": "off",
+                                      "nginx.ingress.kubernetes.io/proxy-body-size": "33554432"}),
+        ({"className": "internal-nginx", "annotations": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "60"}},
+         {"limits": {"max_body_bytes": 67108864}},
+         {"nginx.ingress.kubernetes.io/proxy-read-timeout": "60",
+          "nginx.ingress.kubernetes.io/proxy-body-size": "67108864"}),
+        ({"className": "haproxy"}, {}, {"haproxy.org/timeout-server": "24h"}),
+    ],
+)  # fmt: skip
+def test_controllers_that_are_known_are_told_of_streams(
+    ingress: dict[str, Any], config: dict[str, Any], expected: dict[str, str]
+) -> None:
+    values = {"ingress": {"enabled": True, "hosts": [{"host": "a.example"}], **ingress}, "config": config}
+
+    assert expected.items() <= one(render(values), "Ingress")["metadata"]["annotations"].items()
+
+
+@pytest.mark.parametrize("ingress", [{"className": "traefik"}, {"className": "nginx", "streaming": False}])
+def test_other_controllers_are_told_nothing(ingress: dict[str, Any]) -> None:
+    rendered = one(render({"ingress": {"enabled": True, "hosts": [{"host": "a.example"}], **ingress}}), "Ingress")
+
+    assert "annotations" not in rendered["metadata"]
 
 
 def test_notes_print_base_urls() -> None:

@@ -163,3 +163,21 @@ volumeMounts:
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{/* What a controller must be told of streams; the annotations of the values are stronger. */}}
+{{- define "llm-stream-proxy.ingressAnnotations" -}}
+{{- $streaming := dict }}
+{{- if .Values.ingress.streaming }}
+{{- $bytes := dig "limits" "max_body_bytes" 33554432 .Values.config | int64 }}
+{{- if contains "nginx" .Values.ingress.className }}
+{{- range $name, $value := dict "proxy-buffering" "off" "proxy-request-buffering" "off" "proxy-http-version" "1.1" "proxy-read-timeout" "86400" "proxy-send-timeout" "86400" "proxy-next-upstream" "off" "proxy-body-size" (toString $bytes) }}
+{{- $_ := set $streaming (printf "nginx.ingress.kubernetes.io/%s" $name) $value }}
+{{- end }}
+{{- else if contains "haproxy" .Values.ingress.className }}
+{{- range $name, $value := dict "timeout-server" "24h" "backend-config-snippet" "option abortonclose\noption http-no-delay\nretries 0" }}
+{{- $_ := set $streaming (printf "haproxy.org/%s" $name) $value }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- merge (deepCopy .Values.ingress.annotations) $streaming | toYaml }}
+{{- end }}
