@@ -49,6 +49,7 @@ from proxy.hub.events import (
     MediaBlock,
     MessageEnd,
     MessageStart,
+    RareEvent,
     ReasoningBlock,
     ReasoningDelta,
     RedactedReasoningBlock,
@@ -129,11 +130,7 @@ class CanonicalEncoder:
     def heartbeat(self) -> bytes:
         return HEARTBEAT
 
-    def _encode_rare(
-        self,
-        out: list[bytes],
-        event: MessageStart | BlockStart | BlockEnd | SignatureAdded | CitationAdded | Usage | MessageEnd | StreamError,
-    ) -> None:
+    def _encode_rare(self, out: list[bytes], event: RareEvent) -> None:
         match event:
             case BlockStart(index, block):
                 self._start_block(out, index, block)

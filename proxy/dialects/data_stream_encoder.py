@@ -37,6 +37,7 @@ from proxy.hub.events import (
     MessageEnd,
     MessageStart,
     Origin,
+    RareEvent,
     ReasoningBlock,
     ReasoningDelta,
     RedactedReasoningBlock,
@@ -106,11 +107,7 @@ class DataStreamEncoder:
     def heartbeat(self) -> bytes:
         return b"2:[]\n"
 
-    def _encode_rare(
-        self,
-        out: list[bytes],
-        event: MessageStart | BlockStart | BlockEnd | SignatureAdded | CitationAdded | Usage | MessageEnd | StreamError,
-    ) -> None:
+    def _encode_rare(self, out: list[bytes], event: RareEvent) -> None:
         match event:
             case BlockStart(index, block):
                 self._start_block(out, index, block)

@@ -33,6 +33,7 @@ from proxy.hub.events import (
     MediaBlock,
     MessageEnd,
     MessageStart,
+    RareEvent,
     ReasoningBlock,
     ReasoningDelta,
     RedactedReasoningBlock,
@@ -119,11 +120,7 @@ class OllamaEncoder:
     def heartbeat(self) -> bytes:
         return b'%b""%b' % (self._text, self._tail)
 
-    def _encode_rare(
-        self,
-        out: list[bytes],
-        event: MessageStart | BlockStart | BlockEnd | SignatureAdded | CitationAdded | Usage | MessageEnd | StreamError,
-    ) -> None:
+    def _encode_rare(self, out: list[bytes], event: RareEvent) -> None:
         match event:
             case BlockStart(index, block):
                 self._start_block(out, index, block)

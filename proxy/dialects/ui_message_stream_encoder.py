@@ -37,6 +37,7 @@ from proxy.hub.events import (
     MediaBlock,
     MessageEnd,
     MessageStart,
+    RareEvent,
     ReasoningBlock,
     ReasoningDelta,
     RedactedReasoningBlock,
@@ -106,11 +107,7 @@ class UiMessageStreamEncoder:
     def heartbeat(self) -> bytes:
         return b": keep-alive\n\n"
 
-    def _encode_rare(
-        self,
-        out: list[bytes],
-        event: MessageStart | BlockStart | BlockEnd | SignatureAdded | CitationAdded | Usage | MessageEnd | StreamError,
-    ) -> None:
+    def _encode_rare(self, out: list[bytes], event: RareEvent) -> None:
         match event:
             case BlockStart(index, block):
                 self._start_block(out, index, block)

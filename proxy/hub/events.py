@@ -235,6 +235,9 @@ Event = (
     | StreamError
 )
 
+RareEvent = MessageStart | BlockStart | BlockEnd | SignatureAdded | CitationAdded | Usage | MessageEnd | StreamError
+"""All but the deltas: what comes some times in a stream, not hundreds of times."""
+
 CONTENT_EVENTS = frozenset({TextDelta, ArgumentsDelta, ReasoningDelta, RefusalDelta, SignatureAdded, CitationAdded})
 """Event types that count as life for the first-event and idle deadlines, beside a `BlockStart` that says something by
 itself. A bare start, usage or ping is none."""

@@ -36,6 +36,7 @@ from proxy.hub.events import (
     MessageEnd,
     MessageStart,
     Origin,
+    RareEvent,
     ReasoningBlock,
     ReasoningDelta,
     RedactedReasoningBlock,
@@ -157,7 +158,7 @@ class ChatEncoder:
 
     def _write(
         self,
-        event: MessageStart | BlockStart | BlockEnd | SignatureAdded | CitationAdded | Usage | MessageEnd | StreamError,
+        event: RareEvent,
         out: list[bytes],
     ) -> None:
         match event:

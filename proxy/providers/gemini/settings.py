@@ -25,6 +25,7 @@ from proxy.providers.custom_tools import SCHEMA
 from proxy.providers.gemini.dropped import Dropped
 from proxy.providers.gemini.models import GEMINI_2_5, GEMINI_3, Generation, generation
 from proxy.providers.gemini.names import sendable
+from proxy.providers.request_parts import effort_of
 
 MAX_STOP_SEQUENCES = 5
 
@@ -63,15 +64,6 @@ THINKING_LEVEL: dict[Effort, str] = {
     Effort.MAX: "XHIGH",
 }
 """Since Gemini 3."""
-
-EFFORT_OF_BUDGET: tuple[tuple[int, Effort], ...] = (
-    (1, Effort.NONE),
-    (1536, Effort.MINIMAL),
-    (4096, Effort.LOW),
-    (12288, Effort.MEDIUM),
-    (24576, Effort.HIGH),
-)
-"""A budget below the number means the effort; any larger one XHIGH."""
 
 FUNCTION_CALLING_MODE: dict[ToolMode, str] = {
     ToolMode.AUTO: "AUTO",
@@ -163,9 +155,7 @@ def _budget(asked: ReasoningRequest, model: str) -> dict[str, object]:
 
 
 def _level(asked: ReasoningRequest, version: Generation, model: str) -> dict[str, object]:
-    effort = asked.effort
-    if effort is None and asked.budget_tokens is not None:
-        effort = effort_of_budget(asked.budget_tokens)
+    effort = effort_of(asked)
     if effort is None:
         # An adaptive model is what Gemini 3 is when it is told no level.
         return {}
@@ -176,11 +166,6 @@ def _level(asked: ReasoningRequest, version: Generation, model: str) -> dict[str
         # Gemini 3 Pro knows only two levels; 3.1 has the middle one.
         level = "HIGH"
     return {"thinkingLevel": level}
-
-
-def effort_of_budget(budget_tokens: int) -> Effort:
-    """The effort that comes nearest to a budget."""
-    return next((effort for below, effort in EFFORT_OF_BUDGET if budget_tokens < below), Effort.XHIGH)
 
 
 # --- tools

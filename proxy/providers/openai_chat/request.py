@@ -27,6 +27,7 @@ from proxy.providers.base import Target, UpstreamRequest
 from proxy.providers.custom_tools import SCHEMA
 from proxy.providers.openai_chat.messages import Conversation
 from proxy.providers.quirks import Quirks
+from proxy.providers.request_parts import effort_of, offered_tools
 
 Json = dict[str, object]
 
@@ -34,14 +35,6 @@ PATH: Final = "/chat/completions"
 HEADERS: Final = {"content-type": "application/json", "accept": "text/event-stream"}
 
 SERVICE_TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
-
-EFFORT_OF_BUDGET: Final = (
-    (1536, Effort.MINIMAL),
-    (4096, Effort.LOW),
-    (12288, Effort.MEDIUM),
-    (24576, Effort.HIGH),
-)
-"""Upper bounds of thinking tokens for each effort; more is XHIGH. The inverse of the usual budgets per effort."""
 
 
 def encode_request(request: ChatRequest, target: Target) -> UpstreamRequest:
@@ -72,8 +65,7 @@ def encode_request(request: ChatRequest, target: Target) -> UpstreamRequest:
 
 def _add_tools(body: Json, request: ChatRequest, quirks: Quirks, dropped: list[str]) -> None:
     dropped.extend(f"tools: {tool.type}" for tool in request.server_tools)
-    allowed = request.tool_choice.allowed if request.tool_choice is not None else None
-    tools = [tool for tool in request.tools if allowed is None or tool.name in allowed]
+    tools = offered_tools(request)
     if not tools:
         return
     body["tools"] = [_tool(tool, quirks) for tool in tools]
@@ -185,7 +177,7 @@ def _with_schema_hint(request: ChatRequest, quirks: Quirks) -> tuple[Message, ..
 
 
 def _add_reasoning(body: Json, wanted: ReasoningRequest, quirks: Quirks, dropped: list[str]) -> None:
-    effort = wanted.effort if wanted.effort is not None else _effort_of(wanted.budget_tokens)
+    effort = effort_of(wanted)
     if effort is None and not wanted.adaptive:
         return
     is_on = effort is not Effort.NONE
@@ -219,14 +211,6 @@ def _reasoning_object(wanted: ReasoningRequest, effort: Effort | None, quirks: Q
     if wanted.visible is False:
         written["exclude"] = True
     return written
-
-
-def _effort_of(budget_tokens: int | None) -> Effort | None:
-    if budget_tokens is None:
-        return None
-    if budget_tokens <= 0:
-        return Effort.NONE
-    return next((effort for bound, effort in EFFORT_OF_BUDGET if budget_tokens < bound), Effort.XHIGH)
 
 
 def _nearest(effort: Effort, taken: tuple[Effort, ...]) -> str:
