@@ -13,16 +13,23 @@ SERVER_NAME = "llm-stream-proxy"
 
 PASSED_HEADERS = frozenset({"retry-after", "retry-after-ms", "x-should-retry"})
 PASSED_HEADER_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-")
-"""Upstream response headers that callers' SDKs act on: passed on as they came."""
+"""Upstream response headers that callers' SDKs act on: passed on."""
 
 
 def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Those of an upstream's headers (lower-case names) that go on to the caller."""
     return {
-        name: value
+        name: header_text(value)
         for name, value in headers.items()
         if name in PASSED_HEADERS or name.startswith(PASSED_HEADER_PREFIXES)
     }
+
+
+def header_text(text: str) -> str:
+    """`text` as a header value: printable ASCII, anything else as a question mark (aiohttp would write UTF-8)."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(character if " " <= character <= "~" else "?" for character in text)
 
 
 def json_answer(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -36,7 +43,8 @@ def error_answer(
     error: ProxyError, dialect: Dialect, request_id: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """`error` in the caller's dialect, with what its SDK needs to decide about a retry."""
-    extra = {**(headers or {}), **error.headers, "x-request-id": request_id}
+    of_error = {name: header_text(value) for name, value in error.headers.items()}
+    extra = {**(headers or {}), **of_error, "x-request-id": request_id}
     if dialect.request_id_header != "x-request-id":
         extra[dialect.request_id_header] = request_id
     if error.retry_after_s is not None and "retry-after" not in extra:

@@ -18,7 +18,7 @@ from proxy.hub.errors import ErrorKind, ProxyError, UpstreamError
 from proxy.limits import Admission, Wanted
 from proxy.limits_redis import Refused
 from proxy.record import CallRecord, Outcome, Phase
-from proxy.server.answers import SERVER_NAME, error_answer, passed_headers
+from proxy.server.answers import SERVER_NAME, error_answer, header_text, passed_headers
 from proxy.server.gateway import Gateway, lower_headers
 from proxy.tracing import begin_trace
 
@@ -171,7 +171,7 @@ class CallHandler:
             verbatim = error.verbatim
             headers = {
                 **passed_headers(verbatim.headers),
-                "Content-Type": verbatim.headers.get("content-type", "application/json"),
+                "Content-Type": header_text(verbatim.headers.get("content-type", "application/json")),
                 "Server": SERVER_NAME,
                 **self.proxy_headers(),
             }
@@ -189,13 +189,6 @@ class CallHandler:
             headers["x-proxy-model"] = header_text(record.model)
             headers["x-proxy-attempts"] = str(record.attempts)
         return headers
-
-
-def header_text(text: str) -> str:
-    """`text` as a header value: printable ASCII, anything else as a question mark."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(character if " " <= character <= "~" else "?" for character in text)
 
 
 def outcome_of(error: ProxyError) -> Outcome:

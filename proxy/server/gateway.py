@@ -204,5 +204,7 @@ def lower_headers(request: BaseRequest) -> Mapping[str, str]:
     """The request's headers by lower-case name; of repeated ones the first, as the header's reader expects."""
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
-        headers.setdefault(name.lower(), value)
+        # aiohttp keeps bytes that are no UTF-8 as half surrogates, which no JSON and no header can hold.
+        text = value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        headers.setdefault(name.lower(), text)
     return headers

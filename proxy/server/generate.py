@@ -28,7 +28,7 @@ from proxy.limits import Admission
 from proxy.record import Outcome, Phase
 from proxy.relay import RESCUABLE
 from proxy.routing import ResolvedTarget
-from proxy.server.answers import SERVER_NAME, json_answer
+from proxy.server.answers import SERVER_NAME, header_text, json_answer
 from proxy.server.body import read_body
 from proxy.server.call import STOPPED_OUTCOME, CallHandler
 from proxy.server.gateway import Gateway
@@ -255,7 +255,7 @@ class Generation(CallHandler):
             self._completion = completion
         record.outcome = Outcome.COMPLETED
         record.bytes_down = len(body)
-        media_type = opened.exchange.headers.get("content-type", "application/json")
+        media_type = header_text(opened.exchange.headers.get("content-type", "application/json"))
         return web.Response(
             body=body,
             headers={**self.headers(opened.exchange.headers), "Content-Type": media_type, "Server": SERVER_NAME},

@@ -18,7 +18,7 @@ from proxy.hub.raw import Raw
 from proxy.record import Outcome, Phase
 from proxy.relay import Deadlines, Relay
 from proxy.routing import ResolvedTarget
-from proxy.server.answers import SERVER_NAME
+from proxy.server.answers import SERVER_NAME, header_text
 from proxy.server.body import read_body
 from proxy.server.call import CallHandler
 from proxy.server.gateway import Gateway
@@ -102,7 +102,7 @@ class PassThrough(CallHandler):
 
     async def _relay(self, exchange: Exchange, target: ResolvedTarget) -> web.StreamResponse:
         record, timeouts = self.record, target.timeouts
-        headers = {name: value for name, value in exchange.headers.items() if name not in KEPT_FROM_CALLER}
+        headers = {name: header_text(value) for name, value in exchange.headers.items() if name not in KEPT_FROM_CALLER}
         headers |= {
             "x-request-id": record.request_id,
             "x-proxy-provider": record.provider,
@@ -110,7 +110,7 @@ class PassThrough(CallHandler):
             "Server": SERVER_NAME,
         }
         response = CallerStream(
-            content_type=exchange.headers.get("content-type", "application/octet-stream"),
+            content_type=headers.get("content-type", "application/octet-stream"),
             headers=headers,
             peer_timeout_s=timeouts.caller_stall_s + 30,
             status=exchange.status,

@@ -130,6 +130,7 @@ EXTRAS = (
     *(
         b"anthropic-version: \xff",
         b"anthropic-beta: a,b",
+        b"anthropic-beta: a,\xff",
         b"x-goog-api-key: \xff",
         b"x-api-key: ",
         b"Authorization: Bearer",
