@@ -65,12 +65,9 @@ class Delivered:
         self.start: MessageStart | None = None
         self.usage: Usage | None = None
         """Of all answers so far, added up."""
-        self._left_bytes = max_bytes
-
-    @property
-    def is_complete(self) -> bool:
+        self.is_complete = True
         """Whether all that was delivered is remembered."""
-        return self._left_bytes >= 0
+        self._left_bytes = max_bytes
 
     @property
     def has_content(self) -> bool:
@@ -108,7 +105,8 @@ class Delivered:
 
     def _add(self, index: int, text: str) -> None:
         self._left_bytes -= len(text)
-        if self._left_bytes >= 0:
+        self.is_complete = self._left_bytes >= 0
+        if self.is_complete:
             self.blocks[index].pieces.append(text)
 
     def events(self) -> list[Event]:

@@ -79,6 +79,7 @@ class AnswerReader:
         "_refusal",
         "has_extra_bytes",
         "head",
+        "is_done",
         "on_body",
         "pieces",
     )
@@ -86,6 +87,8 @@ class AnswerReader:
     def __init__(self, method: str) -> None:
         self.head: AnswerHead | None = None
         """Set as soon as the head of the final answer is complete; whoever takes it may clear it."""
+        self.is_done = False
+        """The message is complete."""
         self.pieces: list[bytes] = []
         """Body that `feed` found, in order. Whoever takes it clears the list."""
         self.has_extra_bytes = False
@@ -109,11 +112,6 @@ class AnswerReader:
             lenient_keep_alive=True,
             lenient_optional_cr_before_lf=True,
         )
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the message is complete."""
-        return self._phase is Phase.DONE
 
     @property
     def has_begun(self) -> bool:
@@ -164,6 +162,7 @@ class AnswerReader:
             if self._framing is not Framing.CLOSE or not is_clean:
                 raise cut(FaultCode.TRUNCATED)
             self._phase = Phase.DONE
+            self.is_done = True
 
     def close(self) -> None:
         """Let go of the parser, which holds this reader in a reference cycle."""
@@ -217,11 +216,13 @@ class AnswerReader:
         framing = self._framing = self._framing_of(status, version, headers)
         self._peer_stays = _peer_stays(version, headers.get("connection", ""))
         self.head = AnswerHead(status, version, headers, lines, framing)
-        self._phase = Phase.DONE if framing is Framing.NONE else Phase.BODY
+        self.is_done = framing is Framing.NONE
+        self._phase = Phase.DONE if self.is_done else Phase.BODY
 
     def on_message_complete(self) -> None:
         if self._phase is Phase.BODY:
             self._phase = Phase.DONE
+            self.is_done = True
 
     def _framing_of(self, status: int, version: str, headers: dict[str, str]) -> Framing:
         if self._is_head_request or status in (204, 304):
