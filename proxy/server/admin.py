@@ -1,6 +1,7 @@
 """Health, readiness and metrics. On their own listener when `admin.listen` is set, else on the main port for loopback only."""
 
 import asyncio
+import contextlib
 import ipaddress
 from collections.abc import Mapping
 
@@ -44,12 +45,14 @@ async def send_pieces(request: BaseRequest, answer: Answered, headers: Mapping[s
     response = web.StreamResponse(status=answer.status, headers={**headers, "Content-Type": answer.content_type})
     response.content_length = sum(map(len, answer.pieces))
     await asyncio.sleep(0)
-    await response.prepare(request)
-    if request.method != "HEAD":
-        for piece in answer.pieces:
-            await response.write(piece)
-            await asyncio.sleep(0)
-    await response.write_eof()
+    # Who asked may have left in the meantime: that is no fault of ours to be logged.
+    with contextlib.suppress(ConnectionError):
+        await response.prepare(request)
+        if request.method != "HEAD":
+            for piece in answer.pieces:
+                await response.write(piece)
+                await asyncio.sleep(0)
+        await response.write_eof()
     return response
 
 
