@@ -17,6 +17,10 @@ from proxy.worker_link import SHARED_PATHS, Answered
 ADMIN_PATHS = ("/metrics", "/healthz", "/livez", "/readyz")
 
 
+RELAY_HEADERS = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
+"""What nginx, HAProxy, Caddy and Envoy tell of the caller they relay for."""
+
+
 async def answer_admin(gateway: Gateway, request: BaseRequest) -> web.StreamResponse:
     """One of `ADMIN_PATHS`."""
     headers = {"Server": SERVER_NAME, "Cache-Control": "no-store"}
@@ -57,8 +61,12 @@ async def send_pieces(request: BaseRequest, answer: Answered, headers: Mapping[s
 
 
 def refuse_remote(request: BaseRequest) -> CallerError | None:
-    """On the main port, admin paths answer to this machine alone."""
-    if request.remote is not None and _is_loopback(request.remote):
+    """On the main port, admin paths answer to this machine alone.
+
+    A web server in front, on the same machine, asks for somebody else: it says so in a header.
+    """
+    is_relayed = any(name in request.headers for name in RELAY_HEADERS)
+    if request.remote is not None and _is_loopback(request.remote) and not is_relayed:
         return None
     return CallerError(ErrorKind.NOT_FOUND, f"There is no route {request.path[:200]!r} here.", code="no_route")
 

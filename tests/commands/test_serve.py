@@ -11,6 +11,7 @@ import pytest
 from proxy.commands import ServeOptions
 from proxy.commands.serve import EXIT_BAD, EXIT_FAILED, Stops, banner, run
 from proxy.config import Flag, Loaded, Sources, load
+from proxy.hub.errors import ConfigError
 from proxy.server.app import Running, start
 
 
@@ -89,3 +90,33 @@ def test_certificates_that_cannot_be_read_stop_the_start(tmp_path: Path, capfd: 
 
     assert code == EXIT_BAD
     assert "tls.ca_file" in capfd.readouterr().err
+
+
+async def test_a_reload_whose_certificates_cannot_be_read_changes_nothing(running: Running, tmp_path: Path) -> None:
+    before = running.gateway.snapshot
+    file = tmp_path / "other.yaml"
+    file.write_text(
+        "providers:\n"
+        f"  - {{name: x, kind: openai_chat, base_url: 'https://127.0.0.1:9/v1', api_key: none, tls: {{ca_file: {file}}}}}\n"
+    )
+
+    with pytest.raises(ConfigError, match="ca_file"):
+        await running.replace(load(Sources(file, environ={})).config)
+
+    assert running.gateway.snapshot is before
+
+
+async def test_who_has_connected_before_the_listener_closes_is_served(running: Running) -> None:
+    """The kernel made the connections, and the loop has not seen them: nobody yields in between."""
+    waiting = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(3)]
+    for each in waiting:
+        each.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    running.stop_listening()
+
+    loop = asyncio.get_running_loop()
+    for each in waiting:
+        each.setblocking(False)
+        async with asyncio.timeout(10):
+            assert (await loop.sock_recv(each, 1000)).startswith(b"HTTP/1.1 200 OK")
+        each.close()

@@ -11,7 +11,9 @@ import anthropic
 import httpx2 as httpx
 import openai
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from proxy.server.admin import ADMIN_PATHS, refuse_remote
 from tests.e2e.calls import RawCall, bare_body, request_bytes
 from tests.e2e.streams import chat_stream
 from tests.support.answers import Answer, sse
@@ -110,6 +112,26 @@ async def test_tokens_are_estimated_and_said_to_be_for_an_api_that_cannot(stage:
     assert 100 <= response.json()["input_tokens"] <= 160
     assert response.headers["x-proxy-estimate"] == "true"
     assert stage.upstream.exchanges == []
+
+
+@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
+async def test_admin_paths_of_the_main_port_are_for_this_machine_and_not_for_those_behind_a_front(
+    header: str, stage: Stage
+) -> None:
+    for path in ADMIN_PATHS:
+        relayed = await ask(stage.url + path, headers={header: "192.0.2.7"})
+
+        assert relayed.status_code == 404, path
+        assert (await ask(stage.url + path)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("remote", "is_refused"), [("192.0.2.7", True), ("fe80::1%eth0", True), ("127.0.0.9", False), ("::1", False)]
+)
+def test_only_this_machines_addresses_reach_admin_paths(remote: str, is_refused: bool) -> None:
+    request = make_mocked_request("GET", "/metrics").clone(remote=remote)
+
+    assert (refuse_remote(request) is not None) is is_refused
 
 
 # --- raw pass-through

@@ -166,3 +166,12 @@ def test_replayed_events_fold_to_what_was_delivered() -> None:
 
 def test_counts_reported_once_stand_alone() -> None:
     assert add_usage(Usage(cached_input=5), Usage(output=1)) == Usage(cached_input=5, output=1)
+
+
+@pytest.mark.parametrize("text", ["Xello wor", "Hello_wor", "Hello woX", "Hello worX"])
+def test_a_second_answer_that_differs_in_one_letter_is_refused_at_that_letter(text: str) -> None:
+    """Also where it comes in pieces no longer than what was delivered."""
+    first = answer("Hello wor")[:-2]
+    pieces = Restart(delivered(first)).take(answer(*text, "ld"))
+
+    assert (pieces[-1] is DIFFERS) == (not text.startswith("Hello wor"))
