@@ -32,6 +32,7 @@ def seeds(target: str) -> list[bytes]:
         case "answer":
             found += [one.response for one in recordings(kind=name, stream=False)]
         case _:
+            found += [file.read_bytes() for file in sorted((ROOT / "tests/fixtures/requests" / name).glob("*.json"))]
             found += requests_like(name)
     small = [one for one in found if len(one) <= MOST_BYTES]
     return small[:: max(1, len(small) // MOST_SEEDS)]
