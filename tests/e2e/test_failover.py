@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OPEN_S = 1.0
 
-OURS = {"status_400", "status_413", "status_415", "status_418", "status_422"}
+OURS = {"status_400", "status_413", "status_415", "status_418", "status_422", "too_long", "content_rejected"}
 """The request is to blame: asked of nobody else."""
 DELIVERED = {"endless_content", "only_terminator"}
 """The first answer is not the beginning of the second: they cannot be joined."""
