@@ -249,7 +249,7 @@ class UIConversation:
         self._answer, self._results = [], []
 
     def _name(self, path: str) -> None:
-        self.unknown[path] = self._raws[path]
+        self.unknown[path] = self._raws.get(path, b"true")  # Fields of version 4 that stand beside `parts` have none.
 
 
 # --- messages of version 4

@@ -126,6 +126,17 @@ def test_what_nobody_takes_back_is_named() -> None:
     assert set(found.unknown) == {"messages[1].parts[0]", "messages[1].parts[1]"}
 
 
+def test_what_stands_beside_a_users_text_in_version_4_is_named() -> None:
+    """Found by fuzzing."""
+    invocation = {"state": "result", "toolCallId": "c", "toolName": "f", "args": {}, "result": 1}
+    message = {"role": "user", "content": "hi", "reasoning": "r", "toolInvocations": [invocation]}
+
+    found = read_ui_messages([msgspec.Raw(msgspec.json.encode(message))], "messages")
+
+    assert [message.parts for message in found.messages] == [(TextPart("hi"),)]
+    assert set(found.unknown) == {"messages[0].reasoning", "messages[0].toolInvocations[0]"}
+
+
 def test_steering_is_what_the_user_says_between_steps() -> None:
     steering = {"type": "steering-message", "parts": [{"type": "text", "text": "Stop"}]}
 
