@@ -110,6 +110,7 @@ class CallHandler:
             if self.admission is not None:
                 self.admission.end(record.usage)
             record.kill = record.end_drained = None
+            del task  # Its result may be an exception, whose traceback keeps this frame.
             record.duration_s = self.gateway.loop.time() - record.started_at
             self.trace.end()
             self.snapshot.metrics.observe(record)

@@ -140,9 +140,13 @@ class Generation(CallHandler):
         if broken is not None:
             session.give_up(broken[0])
             self.record.outcome = broken[1]
+            fault = broken = None
             return await self._finish_stream()
         assert fault is not None
-        raise fault
+        try:
+            raise fault
+        finally:
+            fault = None  # A frame that keeps the fault whose traceback keeps the frame waits for the garbage collector.
 
     def _attempt(self, call: Call, target: ResolvedTarget) -> Awaitable[web.StreamResponse]:
         """Ask `target`. Raises UpstreamError when it failed and the caller was not told."""

@@ -134,6 +134,7 @@ class UpstreamPool:
             raise
         finally:
             timer.cancel()
+            del waiter  # It keeps the fault, whose traceback keeps this frame.
         if not exchange.reused:
             self._connector.settle(connection)
         return exchange
