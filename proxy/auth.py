@@ -76,21 +76,29 @@ class Authenticator:
         callers: dict[str, Caller] = {}
         self._keys = [(key.digest(), callers.setdefault(key.name, _caller(key))) for key in config.auth.keys]
         self._is_open = config.auth.anonymous or not self._keys
+        self._origins = frozenset(config.cors.origins)
 
     def authenticate(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Caller:
-        """The caller of a request; header names are lower-case. Raises CallerError (401).
+        """The caller of a request; header names are lower-case. Raises CallerError (401, 403).
 
-        A request may bring several keys, one for the proxy and one to be forwarded: any known one opens.
+        A request may bring several keys, one for the proxy and one to be forwarded: any known one opens. Without keys,
+        whoever can connect may call, and any web page that this machine's user opens can connect: it could not read the
+        answer, but it would be paid for.
         """
         found: Caller | None = None
         if self._keys:
             for one in presented(headers, query):
                 found = self._look_up(key_digest(one.value)) or found
         if found is None and self._is_open:
+            if headers.get("sec-fetch-site") == "cross-site" and not self._allows(headers.get("origin")):
+                raise _cross_site()
             return ANONYMOUS
         if found is None:
             raise _unknown()
         return found
+
+    def _allows(self, origin: str | None) -> bool:
+        return "*" in self._origins or origin in self._origins
 
     def _look_up(self, digest: bytes) -> Caller | None:
         found: Caller | None = None
@@ -109,6 +117,14 @@ def proxy_key_digests(config: Config) -> frozenset[bytes]:
 def _caller(key: CallerKey) -> Caller:
     models = AllowList(key.models) if key.models is not None else None
     return Caller(key.name, models, key.max_streams, key.requests_per_minute, key.tokens_per_minute)
+
+
+def _cross_site() -> CallerError:
+    return CallerError(
+        ErrorKind.PERMISSION,
+        "Pages of other sites may not call this proxy without a key; 'cors.origins' names those that may.",
+        code="cross_site",
+    )
 
 
 def _unknown() -> CallerError:

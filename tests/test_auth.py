@@ -6,7 +6,7 @@ import hmac
 import pytest
 
 from proxy.auth import ANONYMOUS, Authenticator, Caller, refuse_other_models
-from proxy.config import Auth, CallerKey, Config, Secret
+from proxy.config import Auth, CallerKey, Config, Cors, Secret
 from proxy.globs import AllowList
 from proxy.hub.errors import CallerError, ErrorKind
 
@@ -157,3 +157,15 @@ def test_a_key_for_some_models_names_no_others_past_its_list(body: bytes) -> Non
 @pytest.mark.parametrize("body", [b'{"model":"gpt-5"}', b'{"models":null}', b'{"metadata":{"models":[1]}}', b"[", b"7"])
 def test_a_key_for_some_models_may_do_all_else(body: bytes) -> None:
     refuse_other_models(SOME, body)
+
+
+def test_a_page_of_another_site_needs_a_key_or_its_origin_in_the_configuration() -> None:
+    cross = {"sec-fetch-site": "cross-site", "origin": "https://evil.example"}
+
+    with pytest.raises(CallerError) as refused:
+        Authenticator(Config()).authenticate(cross, {})
+    assert (refused.value.kind, refused.value.code) == (ErrorKind.PERMISSION, "cross_site")
+
+    assert Authenticator(CONFIG).authenticate({**cross, "x-api-key": KEY}, {}).name == "team-a"
+    for origins in (("https://evil.example",), ("*",)):
+        assert Authenticator(Config(cors=Cors(origins=origins))).authenticate(cross, {}) is ANONYMOUS

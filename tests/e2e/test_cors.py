@@ -71,3 +71,32 @@ async def test_all_pages_may_be_let_in(tmp_path: Path) -> None:
             response = await _ask(proxy.url, "POST", "/chat", "https://any.example")
 
     assert response.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("origin", "site", "status"),
+    [
+        ("https://evil.example", "cross-site", 403),
+        (None, "cross-site", 403),
+        (PAGE, "cross-site", 200),
+        ("http://localhost:3000", "same-site", 200),
+        (None, "same-origin", 200),
+        (None, None, 200),
+    ],
+)
+async def test_a_page_of_another_site_starts_nothing_without_a_key(
+    origin: str | None, site: str | None, status: int, url: str
+) -> None:
+    """It cannot read the answer, but it would be paid for: an image's address is enough to ask."""
+    headers = {name: value for name, value in (("origin", origin), ("sec-fetch-site", site)) if value is not None}
+    async with httpx.AsyncClient() as client:
+        asked = await client.get(f"{url}/chat?model=chat&prompt=x", headers=headers)
+        posted = await client.post(
+            f"{url}/v1/chat/completions",
+            headers={**headers, "content-type": "text/plain"},
+            content=b'{"model":"chat","stream":true,"messages":[{"role":"user","content":"x"}]}',
+        )
+
+    assert (asked.status_code, posted.status_code) == (status, status)
+    if status == 403:
+        assert "cors.origins" in posted.json()["error"]["message"]
