@@ -205,6 +205,7 @@ async def make_call(port: int, chance: random.Random, prefix: str, patience_s: f
     manner = chance.choices(list(WEIGHT), list(WEIGHT.values()))[0]
     name = chance.choice(list(DIALECTS))
     count = 2 if manner is Manner.READS_AGAIN else 1
+    # These are of streams only: a whole answer is collected up to its limit whether it is read or not.
     small = manner in (Manner.SLOW, Manner.READS_NOTHING)
     call = RawCall(port, receive_buffer_bytes=4096 if small else None)
     seen: list[Seen] = []
@@ -214,7 +215,7 @@ async def make_call(port: int, chance: random.Random, prefix: str, patience_s: f
             for number in range(count):
                 one = Seen(f"{prefix}-{number}", name, manner)
                 seen.append(one)
-                stream = not DIALECTS[name].has_whole or chance.random() > WHOLE_SHARE
+                stream = small or not DIALECTS[name].has_whole or chance.random() > WHOLE_SHARE
                 data = request(chance, name, manner, one.id, stream=stream)
                 call.received = b""
                 try:
