@@ -245,6 +245,23 @@ async def test_a_pause_stops_the_server_and_resume_lets_it_go_on(pool: UpstreamP
         exchange.abort()
 
 
+async def test_an_abort_reaches_the_provider_before_the_loop_goes_on(pool: UpstreamPool) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        asking = asyncio.ensure_future(ask(pool, parse_endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}")))
+        peer, _ = await loop.sock_accept(listener)
+        with peer:
+            assert await loop.sock_recv(peer, 4096)
+            await loop.sock_sendall(peer, CHUNKED + chunked(b"one"))
+            exchange = await asking
+            exchange.start(Receiver())
+
+            exchange.abort()
+
+            assert peer.recv(1) == b""
+
+
 async def test_what_nobody_has_started_is_not_read(pool: UpstreamPool) -> None:
     sent = [0]
     async with RawServer(flooding(sent)) as server:
