@@ -16,8 +16,7 @@ from proxy.worker_link import SHARED_PATHS, Answered
 
 ADMIN_PATHS = ("/metrics", "/healthz", "/livez", "/readyz")
 
-
-RELAY_HEADERS = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
+_RELAY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via")
 """What nginx, HAProxy, Caddy and Envoy tell of the caller they relay for."""
 
 
@@ -65,14 +64,15 @@ def refuse_remote(request: BaseRequest) -> CallerError | None:
 
     A web server in front, on the same machine, asks for somebody else: it says so in a header.
     """
-    is_relayed = any(name in request.headers for name in RELAY_HEADERS)
-    if request.remote is not None and _is_loopback(request.remote) and not is_relayed:
+    is_relayed = any(name in request.headers for name in _RELAY_HEADERS)
+    if is_loopback(request.remote) and not is_relayed:
         return None
     return CallerError(ErrorKind.NOT_FOUND, f"There is no route {request.path[:200]!r} here.", code="no_route")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str | None) -> bool:
+    """Whether `host` is an address of this machine's own; `None`, where the peer is not known, is not."""
     try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        return ipaddress.ip_address((host or "").partition("%")[0]).is_loopback
     except ValueError:
         return False

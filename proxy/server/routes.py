@@ -7,7 +7,6 @@ from aiohttp.web_request import BaseRequest
 
 from proxy.dialects import DIALECTS
 from proxy.dialects.base import Dialect, Route
-from proxy.hub.errors import CallerError
 from proxy.playground import answer_playground
 from proxy.server.admin import ADMIN_PATHS, answer_admin, refuse_remote
 from proxy.server.dispatch import Dispatcher, Handler
@@ -15,7 +14,7 @@ from proxy.server.gateway import Gateway
 from proxy.server.generate import generate
 from proxy.server.models import answer_models
 from proxy.server.passthrough import pass_through
-from proxy.server.streams import add_stream_routes, refuse_forwarded
+from proxy.server.streams import add_stream_routes
 
 MODEL_LIST_PATHS = (
     "/v1/models",
@@ -93,8 +92,4 @@ def _add_admin(gateway: Gateway, *, has_admin_listener: bool) -> None:
     if has_admin_listener:
         add_stream_routes(gateway.admin_dispatcher, lambda: gateway.all_calls)
     else:
-        add_stream_routes(gateway.dispatcher, lambda: gateway.all_calls, _refuse_remote_or_forwarded)
-
-
-def _refuse_remote_or_forwarded(request: BaseRequest) -> CallerError | None:
-    return refuse_remote(request) or refuse_forwarded(request)
+        add_stream_routes(gateway.dispatcher, lambda: gateway.all_calls, refuse_remote)

@@ -21,6 +21,7 @@ from aiohttp.web_request import BaseRequest
 from proxy.dialects import DIALECTS
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.live import KillResult, LiveSource, Look
+from proxy.server.admin import is_loopback
 from proxy.server.answers import SERVER_NAME, error_answer, json_answer
 from proxy.server.dispatch import Dispatcher, Handler
 
@@ -36,8 +37,6 @@ READER_STALL_S = 30.0
 PIECE_BYTES = 64 * 1024
 
 _HEADERS = {"Server": SERVER_NAME, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
-"""What a reverse proxy adds: its caller is somebody else than the machine that connects."""
 
 
 class Ended(msgspec.Struct):
@@ -94,21 +93,6 @@ def refuse_page(request: BaseRequest) -> None:
         raise _forbidden("Pages in a browser may not ask this.")
     if is_loopback(request.remote) and not _is_address(request.headers.get("Host", "")):
         raise _forbidden("From this machine, ask for an address or localhost, not for a name.")
-
-
-def refuse_forwarded(request: BaseRequest) -> CallerError | None:
-    """On the main port: what a reverse proxy on this machine passes on comes from somebody else."""
-    if any(name in request.headers for name in _FORWARDING):
-        return CallerError(ErrorKind.NOT_FOUND, "There is no such route here.", code="no_route")
-    return None
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether `host` is an address of this machine's own."""
-    try:
-        return ipaddress.ip_address((host or "").partition("%")[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_address(host: str) -> bool:

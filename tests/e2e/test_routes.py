@@ -114,7 +114,7 @@ async def test_tokens_are_estimated_and_said_to_be_for_an_api_that_cannot(stage:
     assert stage.upstream.exchanges == []
 
 
-@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
+@pytest.mark.parametrize("header", ["x-forwarded-for", "x-forwarded-host", "forwarded", "x-real-ip", "via"])
 async def test_admin_paths_of_the_main_port_are_for_this_machine_and_not_for_those_behind_a_front(
     header: str, stage: Stage
 ) -> None:

@@ -479,5 +479,5 @@ async def test_the_main_port_has_the_routes_only_where_there_is_no_admin_listene
     async with watched(tmp_path, has_admin=False) as proxy:
         assert (await proxy.get())[0] == 200
         assert (await proxy.get(headers={"Host": f"localhost:{proxy.running.port}"}))[0] == 200
-        for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
+        for name in ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via"):
             assert (await proxy.get(headers={name: "127.0.0.1"}))[0] == 404
