@@ -20,6 +20,7 @@ Frame = tuple[bytes, bytes]
 DEFAULT_MAX_FRAME_BYTES = 16 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
+_OPENS_JSON = (b"{", b"[")
 
 
 class SseFramer:
@@ -32,6 +33,9 @@ class SseFramer:
         self._at_start = True
         self._swallow_lf = False
         """The last byte fed was a CR, taken as a line end: an LF that follows is its other half."""
+        self.bare_json = b""
+        """The last that stood outside of any event and looks like JSON: nothing by the standard, and the way in which
+        some gateways say that a stream has failed. To be read when a stream has no ending, after `finish`."""
 
     def feed(self, data: bytes) -> list[Frame]:
         """Events that `data` completes. Raises UpstreamProtocolError when one event exceeds the cap."""
@@ -57,6 +61,8 @@ class SseFramer:
                     frames.append(frame)
             elif (frame := parse_event(block)) is not None:
                 frames.append(frame)
+            else:
+                self._keep_json(block)
         return frames
 
     def finish(self) -> Frame | None:
@@ -65,7 +71,15 @@ class SseFramer:
         The standard discards it; an LLM's last event is worth a look, because some servers omit the final blank line.
         """
         rest, self._buffer = bytes(self._buffer), bytearray()
-        return parse_event(rest) if rest else None
+        frame = parse_event(rest) if rest else None
+        if frame is None:
+            self._keep_json(rest)
+        return frame
+
+    def _keep_json(self, block: bytes) -> None:
+        json = block.strip()
+        if json[:1] in _OPENS_JSON:
+            self.bare_json = json
 
     @property
     def is_between_events(self) -> bool:

@@ -24,6 +24,16 @@ class StreamDecoder(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsFinish(Protocol):
+    """A decoder of an API that gives its reason to end before its terminator."""
+
+    @property
+    def has_finish_reason(self) -> bool:
+        """Whether the reason was read, and is none that says that the answer failed."""
+        ...
+
+
 class StreamEncoder(Protocol):
     """Writes one caller's stream. One instance per stream; relies on the grammar of `hub.events`."""
 

@@ -8,7 +8,7 @@ time what was seen. Once `summary.ended` is true the stream has its ending, and 
 from collections.abc import Callable
 from typing import Protocol
 
-from proxy.hub.codec import StreamDecoder, StreamEncoder
+from proxy.hub.codec import StreamDecoder, StreamEncoder, TellsFinish
 from proxy.hub.completion import Completion, Fold
 from proxy.hub.continuation import Delivered
 from proxy.hub.errors import ErrorKind, UpstreamProtocolError
@@ -178,7 +178,8 @@ class Passthrough:
     `is_terminator`, a look at the raw bytes, tells whether the answer was whole. The encoder that `make_encoder` gives
     writes heartbeats and the error ending; most streams need none.
 
-    With `delivered`, errors are held back until `ending`, the provider's own error event among them.
+    With `delivered`, errors are held back until `ending`, the provider's own error event among them; but not behind a
+    finish reason, which the caller has: what could go on from there is more content, or the same reason again.
     """
 
     def __init__(
@@ -215,7 +216,7 @@ class Passthrough:
         if whole:
             self._observe(whole)
             if self.summary.error is not None and not self.relays_on:
-                if self._delivered is not None:
+                if self._may_go_on():
                     return self._hold_back(whole)
                 self.relays_on = True
         return whole
@@ -236,17 +237,15 @@ class Passthrough:
             return rest
         if summary.end is not None:
             return rest
-        if summary.error is not None and summary.error.kind is not ErrorKind.CUT:
-            # The provider's own error was in the bytes just relayed or in `rest`: it is the ending.
-            return rest
-        summary.error = None
-        return self.fail(StreamError(ErrorKind.CUT, CUT_MESSAGE))
+        # An error of the provider's that shows only now stood in no whole event: no SDK would see it in `rest`.
+        error, summary.error = summary.error or StreamError(ErrorKind.CUT, CUT_MESSAGE), None
+        return self.fail(error)
 
     def fail(self, error: StreamError) -> bytes:
         if self.summary.ended:
             return b""
         self.summary.error = error
-        if self._delivered is not None:
+        if self._may_go_on():
             self.is_holding = True
             return b""
         return self._encoder.encode([error])
@@ -266,6 +265,10 @@ class Passthrough:
         if self._encoder_made is None:
             self._encoder_made = self._make_encoder()
         return self._encoder_made
+
+    def _may_go_on(self) -> bool:
+        tap = self._tap
+        return self._delivered is not None and not (isinstance(tap, TellsFinish) and tap.has_finish_reason)
 
     def _hold_back(self, whole: bytes) -> bytes:
         """`whole` without its last event, which is the provider's error: a terminal event is the last one."""

@@ -201,7 +201,40 @@ ENDINGS = [
                 chunk(b'{"error":{"message":"Too busy.","type":"server_error","code":503}}\n') + LAST,
             ),
         ),
+        broken("error_event", closed=Closed.ANY, says="Too busy."),
+        reverse=True,
+    ),
+    Row(
+        "json_tail_as_event",
+        "an error as bare JSON and a blank line after events, and the end",
+        (
+            lambda wire: (
+                CHUNKED + chunk(wire.part),
+                PAUSE,
+                chunk(b'{"error":{"message":"Too busy.","type":"server_error","code":503}}\n\n') + LAST,
+            ),
+        ),
+        broken("error_event", closed=Closed.ANY, says="Too busy."),
+        reverse=True,
+    ),
+    Row(
+        "json_tail_cut",
+        "half an error as bare JSON after events, and the end",
+        (
+            lambda wire: (
+                CHUNKED + chunk(wire.part),
+                PAUSE,
+                chunk(b'{"error":{"message":"Too busy.","type":"server_er') + LAST,
+            ),
+        ),
         broken("cut", closed=Closed.ANY),
+        reverse=True,
+    ),
+    Row(
+        "error_event_without_blank_line",
+        "an error event without its blank line, and the end",
+        (lambda wire: (CHUNKED + chunk(wire.part), PAUSE, chunk(wire.error[:-1]) + LAST),),
+        broken("error_event", closed=Closed.ANY),
         reverse=True,
     ),
     Row(

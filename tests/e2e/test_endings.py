@@ -1,12 +1,14 @@
 """Endings that depend on what came before them, and requests for more than one answer, in every dialect and kind."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
 from proxy.dialects import DIALECTS
+from proxy.hub.codec import TellsFinish
 from proxy.hub.completion import fold
-from proxy.hub.errors import CallerError
+from proxy.hub.errors import CallerError, ErrorKind
 from proxy.hub.events import (
     ArgumentsDelta,
     BlockEnd,
@@ -15,15 +17,18 @@ from proxy.hub.events import (
     FinishReason,
     MessageEnd,
     MessageStart,
+    StreamError,
     TextBlock,
     TextDelta,
     ToolCallBlock,
     Usage,
 )
 from proxy.hub.request import ChatRequest, Message, Role, Sampling, TextPart
+from proxy.hub.transcode import CUT_MESSAGE
 from proxy.providers import PROVIDERS
 from proxy.providers.base import Target
 from tests.support.crossing import CONTEXT
+from tests.support.provider_streams import decode
 
 WORDS: dict[str, tuple[str, str]] = {
     "ag_ui": ('"finishReason":"length"', '"finishReason":"tool_calls"'),
@@ -77,6 +82,90 @@ def test_more_than_one_answer_is_refused_before_it_costs(kind: str) -> None:
         PROVIDERS[kind].encode_request(request, Target(provider=kind, model="gemini-3-flash"))
 
     assert refusal.value.param == "n"
+
+
+# --- what stands at the end of an upstream's stream
+
+BUSY = b'{"error":{"message":"Too busy.","type":"rate_limit_error","code":429,"status":"RESOURCE_EXHAUSTED"}}'
+BARE_ERRORS: dict[str, tuple[bytes, ErrorKind]] = {
+    "anthropic": (BUSY, ErrorKind.RATE_LIMIT),
+    "cohere": (b'{"id":"x","message":"too many tokens: Too busy."}', ErrorKind.CONTEXT_TOO_LONG),
+    "gemini": (BUSY, ErrorKind.RATE_LIMIT),
+    "openai_chat": (BUSY, ErrorKind.RATE_LIMIT),
+    "openai_responses": (BUSY, ErrorKind.RATE_LIMIT),
+}
+"""By kinds whose streams are server-sent events: an error as bare JSON behind them, and what it means."""
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+def _text(kind: str) -> bytes:
+    return (FIXTURES / kind / "text.sse").read_bytes().replace(b"\r\n", b"\n")
+
+
+def _begun(kind: str) -> bytes:
+    """The first half of an answer: whole events, and no finish reason."""
+    stream = _text(kind)
+    return stream[: stream.index(b"\n\n", len(stream) // 3) + 2]
+
+
+@pytest.mark.parametrize("after", [b"", b"\n", b"\n\n", b"\r\n\r\n: bye\r\n\r\n"])
+@pytest.mark.parametrize("kind", BARE_ERRORS)
+def test_an_error_as_bare_json_behind_events_is_the_providers_error(kind: str, after: bytes) -> None:
+    bare, meaning = BARE_ERRORS[kind]
+
+    failure = decode(PROVIDERS[kind], [_begun(kind) + bare + after])[-1]
+
+    assert isinstance(failure, StreamError)
+    assert failure.kind is meaning
+    assert failure.message.endswith("Too busy.")
+
+
+@pytest.mark.parametrize(
+    "bare", [BUSY[:-9], b"{}", b'{"error":null}', b"[]", b'{"id":"x","object":"y"}', b'{"a":', b"<html>", b"[" * 5000]
+)
+@pytest.mark.parametrize("kind", BARE_ERRORS)
+def test_other_bytes_behind_events_are_a_cut(kind: str, bare: bytes) -> None:
+    failure = decode(PROVIDERS[kind], [_begun(kind) + bare])[-1]
+
+    assert failure == StreamError(ErrorKind.CUT, CUT_MESSAGE)
+
+
+@pytest.mark.parametrize("kind", BARE_ERRORS)
+def test_json_that_greets_does_not_spoil_a_whole_answer(kind: str) -> None:
+    stream = b'{"message":"welcome"}\n\n' if kind != "gemini" else b": welcome\n\n"
+    stream += _text(kind).replace(b"data: [DONE]\n\n", b"")
+
+    assert isinstance(decode(PROVIDERS[kind], [stream])[-1], MessageEnd)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "terminator"),
+    [
+        ("anthropic", b'"stop_reason":"end_turn"', b"event: message_stop"),
+        ("gemini", b'"finishReason"', None),
+        ("openai_chat", b'"finish_reason":"stop"', b"data: [DONE]"),
+    ],
+)
+def test_a_decoder_knows_that_the_finish_reason_was_given(kind: str, reason: bytes, terminator: bytes | None) -> None:
+    """Callers of the same API have it, so that nothing may be joined to what they have."""
+    stream = _text(kind)
+    before = stream[: stream.rindex(b"\n\n", 0, stream.index(reason)) + 2]
+    end = len(stream) if terminator is None else stream.index(terminator)
+    decoder = PROVIDERS[kind].decoder(Target("vendor", "m"))
+    assert isinstance(decoder, TellsFinish)
+
+    decoder.feed(before)
+    assert not decoder.has_finish_reason
+    decoder.feed(stream[len(before) : end])
+    assert decoder.has_finish_reason
+
+
+def test_a_finish_reason_that_is_a_failure_is_none() -> None:
+    decoder = PROVIDERS["openai_chat"].decoder(Target("vendor", "m"))
+    decoder.feed(b'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"network_error"}]}\n\n')
+
+    assert isinstance(decoder, TellsFinish)
+    assert not decoder.has_finish_reason
 
 
 def test_every_dialect_takes_part() -> None:

@@ -148,6 +148,30 @@ def test_finish_gives_the_unterminated_event(stream: bytes, frame: Frame | None)
     assert framer.finish() == frame
 
 
+@pytest.mark.parametrize(
+    ("stream", "json"),
+    [
+        (b'data: a\n\n{"error": 1}', b'{"error": 1}'),
+        (b'data: a\n\n{"error": 1}\n', b'{"error": 1}'),
+        (b'data: a\n\n{"error": 1}\n\n', b'{"error": 1}'),
+        (b'data: a\r\n\r\n\r\n{\r\n  "error": 1\r\n}\r\n\r\n: bye\r\n\r\n', b'{\n  "error": 1\n}'),
+        (b'data: a\n\n[{"error": 1}]', b'[{"error": 1}]'),
+        (b'data: {"a": 1}\n\n: ping\n\nevent: e\n\n', b""),
+        (b'data: {"a": 1}', b""),
+        (b"data: a\n\n<html>\n\n", b""),
+        (b"", b""),
+    ],
+)
+def test_json_outside_of_any_event_is_no_event_and_not_lost(stream: bytes, json: bytes) -> None:
+    for pieces in ([stream], [stream[at : at + 1] for at in range(len(stream))]):
+        framer = SseFramer()
+        frames = [frame for piece in pieces for frame in framer.feed(piece)]
+        framer.finish()
+
+        assert framer.bare_json == json
+        assert all(not data.startswith(b"{") or b"a" in data for _, data in frames)
+
+
 def test_last_event_name_wins_and_fields_without_meaning_are_ignored() -> None:
     assert parse_event(b"event: a\nid: 1\nevent: b\nretry: x\ndata: d\n:c\nfoo") == (b"b", b"d")
 

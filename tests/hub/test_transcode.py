@@ -264,6 +264,7 @@ def test_error_of_the_provider_is_the_only_ending(start: Callable[[], Transcoder
     out = run(transcoder, [stream if terminated else stream.removesuffix(b"\n\n")])
 
     assert out.count(b"StreamError") + out.count(b"data: error") == 1
+    assert out.endswith(b"\n\n"), "an SDK reads no event without its blank line"
     assert b"CUT" not in out
     assert transcoder.summary.error == error
 
@@ -361,6 +362,37 @@ def test_held_error_is_given_once_and_only_when_asked_for(
     assert transcoder.summary.error.kind is kind
     assert transcoder.ending() in (error_ending(kind), stream[len(WHOLE_EVENTS_OF_HALF) :])
     assert (transcoder.ending(), transcoder.is_holding) == (b"", False)
+
+
+def test_an_error_without_its_blank_line_is_held_as_well() -> None:
+    transcoder = passthrough_held()
+
+    out = run(transcoder, [wire([*EVENTS[:3], StreamError(ErrorKind.OVERLOADED, "busy")]).rstrip()])
+
+    assert out == WHOLE_EVENTS_OF_HALF
+    assert transcoder.ending() == error_ending(ErrorKind.OVERLOADED)
+
+
+class Finishing(ToyDecoder):
+    has_finish_reason = True
+
+
+@pytest.mark.parametrize(
+    ("stream", "ending"),
+    [
+        (HALF, error_ending(ErrorKind.CUT)),
+        (wire([*EVENTS[:3], StreamError(ErrorKind.OVERLOADED, "busy")]), b""),
+    ],
+    ids=["cut", "provider's own"],
+)
+def test_behind_a_finish_reason_that_was_relayed_no_error_is_held(stream: bytes, ending: bytes) -> None:
+    """The caller has the reason; a second answer would give it again, or content behind it."""
+    transcoder = Passthrough(SseSplitter(), Finishing(), ToyEncoder, is_toy_terminator, Delivered(1_000_000))
+
+    out = run(transcoder, [stream])
+
+    assert out == (WHOLE_EVENTS_OF_HALF + ending if ending else stream)
+    assert (transcoder.is_holding, transcoder.ending()) == (False, b"")
 
 
 @pytest.mark.parametrize("start", HOLDING)

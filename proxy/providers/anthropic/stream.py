@@ -138,8 +138,15 @@ class AnthropicDecoder:
             except UpstreamProtocolError:
                 out.clear()
         if not self._reader.is_ended:
-            out.append(StreamError(ErrorKind.CUT, CUT_MESSAGE))
+            bare = self._framer.bare_json
+            is_error = read_error(bare) is not None
+            out.append(stream_error(bare) if is_error else StreamError(ErrorKind.CUT, CUT_MESSAGE))
         return out
+
+    @property
+    def has_finish_reason(self) -> bool:
+        """See `hub.codec.TellsFinish`."""
+        return self._reader.has_stop_reason
 
 
 class MessageReader:
@@ -181,6 +188,10 @@ class MessageReader:
         elif kind == "error" or (is_given(event.error) and not kind):
             self.is_ended = True
             out.append(stream_error(json))
+
+    @property
+    def has_stop_reason(self) -> bool:
+        return self._stop_reason is not None
 
     # --- the message
 

@@ -72,6 +72,11 @@ def stream_error(json: bytes) -> StreamError:
     return StreamError(_kind(found, ErrorKind.UPSTREAM_FAILED), message or DEFAULT_MESSAGE, found.error_type)
 
 
+def error_in(json: bytes) -> StreamError | None:
+    """The error that `json` is, where anything may stand: one that says something."""
+    return stream_error(json) if _read(json).message else None
+
+
 def failed_end(reason: str, message: str | None) -> StreamError:
     """The ending that a message's end with a failure is."""
     kind = KIND_BY_REASON.get(reason, ErrorKind.UPSTREAM_FAILED)

@@ -38,7 +38,7 @@ from proxy.hub.transcode import CUT_MESSAGE
 from proxy.providers.base import Target
 from proxy.providers.blocks import REASONING, BlockTracker
 from proxy.providers.cohere import wire
-from proxy.providers.cohere.errors import KIND_BY_REASON, failed_end, stream_error
+from proxy.providers.cohere.errors import KIND_BY_REASON, error_in, failed_end, stream_error
 from proxy.providers.custom_tools import Unwrapper
 
 
@@ -94,7 +94,7 @@ class CohereDecoder:
             except UpstreamProtocolError:
                 out.clear()
         if not self._answer.is_ended:
-            out.append(StreamError(ErrorKind.CUT, CUT_MESSAGE))
+            out.append(error_in(self._framer.bare_json) or StreamError(ErrorKind.CUT, CUT_MESSAGE))
         return out
 
 

@@ -104,7 +104,16 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Upstre
 
 def stream_error(raw: bytes) -> StreamError:
     """The ending that an error object in a stream is: `raw` is the value of its `error` field."""
-    error = _read_error(raw)
+    return _event(_read_error(raw))
+
+
+def error_in(body: bytes) -> StreamError | None:
+    """The error that `body` is, where anything may stand."""
+    error = _read_body(body)
+    return None if error is None else _event(error)
+
+
+def _event(error: _Error | None) -> StreamError:
     details = _details(error)
     status = error.code if error is not None and isinstance(error.code, int) else 0
     return StreamError(_kind(error, details, status), _message(error) or DEFAULT_MESSAGE, _code(error, details))

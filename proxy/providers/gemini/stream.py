@@ -36,7 +36,7 @@ from proxy.providers.blocks import REASONING, TEXT, BlockTracker
 from proxy.providers.gemini import wire
 from proxy.providers.gemini.calls import Calls
 from proxy.providers.gemini.citations import Citations
-from proxy.providers.gemini.errors import stream_error
+from proxy.providers.gemini.errors import error_in, stream_error
 
 BLANK = b" \t\r\n\xef\xbb\xbf"
 """What may stand before either framing: white space and a byte order mark."""
@@ -65,8 +65,15 @@ class GeminiDecoder:
         if not answer.is_ended:
             is_whole = self._finish_framing(out)
             if not answer.is_ended:
-                answer.finish(out, is_whole=is_whole)
+                framer = self._framer
+                bare_json = framer.bare_json if isinstance(framer, SseFramer) else b""
+                answer.finish(out, is_whole=is_whole, failure=error_in(bare_json))
         return out
+
+    @property
+    def has_finish_reason(self) -> bool:
+        """See `hub.codec.TellsFinish`."""
+        return self._answer.has_reason
 
     def _payloads(self, data: bytes) -> list[bytes]:
         framer = self._framer
@@ -109,6 +116,10 @@ class Answer:
         self._reason = ""
         """The last `finishReason`, or `blockReason`."""
         self._is_blocked = False
+
+    @property
+    def has_reason(self) -> bool:
+        return bool(self._reason)
 
     # --- one response
 
@@ -250,11 +261,11 @@ class Answer:
             self._ensure(TEXT, out)
         out.extend(found)
 
-    def finish(self, out: list[Event], *, is_whole: bool) -> None:
-        """The ending, when the body has ended. `is_whole`: not inside an event."""
+    def finish(self, out: list[Event], *, is_whole: bool, failure: StreamError | None = None) -> None:
+        """The ending, when the body has ended. `is_whole`: not inside an event. `failure`: why there is no other."""
         self.is_ended = True
         if not is_whole or not self._reason:
-            out.append(StreamError(ErrorKind.CUT, CUT_MESSAGE))
+            out.append(failure or StreamError(ErrorKind.CUT, CUT_MESSAGE))
             return
         self._calls.end(out, is_whole=self._reason != "MAX_TOKENS")
         self._blocks.end_all(out)

@@ -8,7 +8,7 @@ choices; `[DONE]`. What others do besides, and what is made of it:
 * `usage` beside choices, in `x_groq`, in every chunk: the last report counts.
 * `finish_reason` twice, empty, before the last content, or in a stream without `[DONE]`. The message ends at `[DONE]`, or
   with the body once a finish reason was seen. Neither: the stream was cut.
-* Errors as chunks, as `event: error`, as a finish reason.
+* Errors as chunks, as `event: error`, as a finish reason, as bare JSON behind the last event.
 * Other choices than the first are not read: the hub holds one answer.
 """
 
@@ -135,8 +135,14 @@ class ChatDecoder:
         if is_whole and self._finish_reason is not None:
             self._end(out)
         else:
-            self._fail(StreamError(ErrorKind.CUT, CUT_MESSAGE), out)
+            failure = error_in(self._framer.bare_json, is_surely_one=False)
+            self._fail(failure or StreamError(ErrorKind.CUT, CUT_MESSAGE), out)
         return out
+
+    @property
+    def has_finish_reason(self) -> bool:
+        """See `hub.codec.TellsFinish`."""
+        return self._finish_reason is not None and self._finish_reason not in FAILED_FINISH
 
     def read_whole(self, body: bytes) -> list[Event]:
         """The events of an answer that did not come as a stream. Raises UpstreamProtocolError if it is none."""

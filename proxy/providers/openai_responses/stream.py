@@ -65,7 +65,11 @@ class ResponsesDecoder:
             with suppress(UpstreamProtocolError):
                 self._take(*rest)
         if not answer.is_ended:
-            answer.fail(ErrorKind.CUT, CUT_MESSAGE)
+            fault = fault_of(self._framer.bare_json, ErrorKind.UPSTREAM_FAILED)
+            if fault.message:
+                answer.fail(fault.kind, fault.message, fault.code)
+            else:
+                answer.fail(ErrorKind.CUT, CUT_MESSAGE)
         return out
 
     def _take(self, name: bytes, payload: bytes) -> None:
