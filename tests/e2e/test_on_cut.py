@@ -271,6 +271,43 @@ def joins(body: bytes) -> list[bytes]:
     return [line for line in body.splitlines() if line.startswith(b": x-proxy-joins")]
 
 
+def _cut_after_finish(wire: Wire) -> Steps:
+    begin = ROLE if wire.kind == "openai_chat" else b""
+    body = begin + wire.part + wire.words[2] + wire.finish + wire.terminator[:10]
+    return (CHUNKED + chunk(body), Drip(b"", pause_s=0.05), Then.RST)
+
+
+@pytest.mark.parametrize("reader", reader_params([reader for reader in STREAMING if reader.dialect == "openai_chat"]))
+@pytest.mark.usefixtures("restart", "go_on", "default")
+@pytest.mark.parametrize("policy", ["restart", "go_on", "default"])
+async def test_a_caller_who_has_the_finish_reason_gets_the_error_and_no_second_one(
+    policy: str, reader: Reader, request: pytest.FixtureRequest
+) -> None:
+    """A cut within the terminator. What could be joined is the finish reason again, or text behind it."""
+    targets: Pair = request.getfixturevalue(policy)
+    model = f"pair-finished-{policy}-{reader.name}"
+    _, second = targets.play(model, (_cut_after_finish,), (good,))
+
+    reading = await reader.read(Call(targets.proxy.url, model=model))
+    body = await targets.raw("openai_chat", model)
+
+    assert reading.ending == "error"
+    assert not second.attempts
+    assert body.count(b'"finish_reason":"stop"') == 1
+    assert body.count(b'"error":{') == 1
+    assert b"[DONE]" not in body
+
+
+async def test_a_caller_who_was_not_told_the_finish_reason_gets_a_joined_answer(restart: Pair) -> None:
+    """Conversion ends a message only with its terminator."""
+    restart.play("pair-untold", (_cut_after_finish,), (good,))
+
+    heard = await restart.hear("pair-untold")
+
+    assert (heard.text, heard.is_whole) == (WHOLE, True)
+    assert len(heard.of("finish")) == 1
+
+
 # --- reasoning, tool calls, usage
 
 
