@@ -29,11 +29,15 @@ EVENTS = 20
 EVENT_RATE = 20
 PADDING = 300
 LARGE_EVENTS, LARGE_PADDING = 4000, 8000
+LARGE_BYTES = LARGE_EVENTS * (LARGE_PADDING + 200)
+"""Of the large answer, about: each event has some 200 bytes around its padding."""
 MOST_PAUSES = 12
 SMALL_RECEIVE_BUFFER_BYTES = 64 * 1024
 FATE_TRIES = 40
 """Requests until one reaches the process that had the stream: each connection may reach another."""
 FATE_PAUSE_S = 0.1
+FATE_SLACK_S = 0.5
+"""How much longer than a verdict needs the fate of an answer is asked for."""
 BODY_BYTES = (2_000_000, 8_000_000)
 HEADER_BYTES = 6000
 KEPT_BODY_BYTES = 4096
@@ -179,7 +183,7 @@ class Doctor:
             waited_s = asked_at - left_at
             if told.ended_ago_s is not None:
                 return LeavingSeen(told, max(waited_s - told.ended_ago_s, 0.0), waited_s)
-            if told.state is State.UNKNOWN or waited_s > judge.LEAVING_S + 0.5:
+            if told.state is State.UNKNOWN or waited_s > judge.LEAVING_S + FATE_SLACK_S:
                 return LeavingSeen(told, None, waited_s)
             await asyncio.sleep(FATE_PAUSE_S)
 
@@ -201,7 +205,7 @@ class Doctor:
                 await asyncio.sleep(pause_s / 2)
                 earlier, last = last, (await self._fate(name))[0]
             paused_s = self._now() - began
-        return PressureSeen(LARGE_EVENTS * (LARGE_PADDING + 200), earlier, last, paused_s)
+        return PressureSeen(LARGE_BYTES, earlier, last, paused_s)
 
     async def _errors_and_sizes(self) -> list[Finding]:
         findings = [

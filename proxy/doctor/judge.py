@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import pairwise
+from typing import TypeAlias
 
 import msgspec
 
@@ -17,9 +18,17 @@ SAME_LUMP_S = 0.002
 """Reads that follow each other this closely are one lump."""
 LEAVING_S = 2.0
 """The provider must have been told by then."""
+ONE_BY_ONE_SHARE = 0.7
+"""Of the events of a stream that come alone: above it a late one is the machine's doing and no buffer's."""
+SILENT_SHARE = 0.9
+"""Of the wished silence: where less of it was heard, heartbeats filled it."""
 _EVENT_STREAM = "text/event-stream"
 _NO_TRANSFORM = "no-transform"
 _OWN_HEADERS = ("x-request-id", "x-proxy-provider", "x-proxy-model")
+
+
+Measured: TypeAlias = dict[str, float | int | str | bool | None]
+"""Values by what they are; for programs."""
 
 
 class Level(StrEnum):
@@ -38,7 +47,7 @@ class Finding(msgspec.Struct, frozen=True):
     summary: str
     ailment: Ailment | None = None
     """What the remedies are listed under; only of a problem."""
-    measured: dict[str, float | int | str | bool | None] = {}
+    measured: Measured = {}
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -70,7 +79,7 @@ def judge_pace(seen: StreamSeen, padded: StreamSeen | None) -> Finding:
     pace = pace_of(seen)
     if pace is None:
         return _broken(check, seen)
-    measured: dict[str, float | int | str | bool | None] = {
+    measured: Measured = {
         "events": pace.events,
         "lumps": pace.lumps,
         "median_late_s": round(pace.median_late_s, 4),
@@ -79,7 +88,7 @@ def judge_pace(seen: StreamSeen, padded: StreamSeen | None) -> Finding:
     if pace.worst_late_s < LATE_S:
         text = f"{pace.events} events, the latest {_ms(pace.worst_late_s)} late"
         return Finding(check, Level.OK, text, None, measured)
-    if pace.lumps > pace.events * 0.7:
+    if pace.lumps > pace.events * ONE_BY_ONE_SHARE:
         text = f"events come one by one, but one of them {_ms(pace.worst_late_s)} late: a busy machine or network"
         return Finding(check, Level.NOTE, text, None, measured)
     large = pace_of(padded) if padded is not None else None
@@ -100,7 +109,7 @@ def judge_compression(seen: StreamSeen) -> Finding:
         return _broken(check, seen)
     coding = seen.head.headers.get("content-encoding", "identity")
     reads = len(_lumps([read.at for read in seen.reads]))
-    measured: dict[str, float | int | str | bool | None] = {"content_encoding": coding, "reads": reads}
+    measured: Measured = {"content_encoding": coding, "reads": reads}
     if coding == "identity":
         return Finding(check, Level.OK, "offered, and not used", None, measured)
     pieces = "in one piece" if reads == 1 else f"in {reads} pieces"
@@ -112,7 +121,7 @@ def judge_silence(silence: Silence, seen: StreamSeen, seconds: float) -> Finding
     """Whether a stream outlives `seconds` without an event."""
     check = f"silence {silence}"
     quiet_s = _longest_quiet(seen)
-    measured: dict[str, float | int | str | bool | None] = {
+    measured: Measured = {
         "asked_s": seconds,
         "longest_quiet_s": round(quiet_s, 2),
         "status": seen.head.status if seen.head is not None else None,
@@ -136,7 +145,7 @@ def judge_leaving(seen: LeavingSeen) -> Finding:
     """Whether the provider is let go when the caller has gone."""
     check = "disconnect"
     state = seen.told.state
-    measured: dict[str, float | int | str | bool | None] = {
+    measured: Measured = {
         "state": state,
         "took_s": None if seen.took_s is None else round(seen.took_s, 3),
     }
@@ -158,7 +167,7 @@ def judge_pressure(seen: PressureSeen) -> Finding:
     """Whether a reader that stops stops the provider."""
     check = "backpressure"
     grown = seen.last.bytes - seen.earlier.bytes
-    measured: dict[str, float | int | str | bool | None] = {
+    measured: Measured = {
         "taken_bytes": seen.last.bytes,
         "taken_at_last_bytes": grown,
         "state": seen.last.state,
@@ -188,7 +197,7 @@ def judge_headers(seen: StreamSeen, request_id: str) -> list[Finding]:
     wrong += [] if _NO_TRANSFORM in cache else [f"Cache-Control is {cache!r}"]
     wrong += [f"{', '.join(lost)} missing"] if lost else []
     wrong += [] if head.headers.get("x-request-id", request_id) == request_id else ["x-request-id is not ours"]
-    measured: dict[str, float | int | str | bool | None] = {
+    measured: Measured = {
         "content_type": content_type,
         "cache_control": cache,
         "missing": ", ".join(lost),
@@ -205,7 +214,7 @@ def judge_error(status: int, seen: WholeSeen) -> Finding:
     """Whether the provider's error reaches the caller in its dialect."""
     check = f"errors ({status})"
     got = seen.head.status if seen.head is not None else 0
-    measured: dict[str, float | int | str | bool | None] = {"status": got, "in_dialect": _has_error(seen.body)}
+    measured: Measured = {"status": got, "in_dialect": _has_error(seen.body)}
     if _has_error(seen.body) and got // 100 == status // 100:
         return Finding(check, Level.OK, "reach the caller in its dialect", None, measured)
     text = f"the provider's {status} arrived as {got} without an error that SDKs can read"
@@ -217,7 +226,7 @@ def judge_size(what: str, size: int, seen: WholeSeen, ailment: Ailment) -> Findi
     text_size = _mb(size) if size >= 1_000_000 else f"{size // 1000} kB"
     check = f"request {what} of {text_size}"
     got = seen.head.status if seen.head is not None else 0
-    measured: dict[str, float | int | str | bool | None] = {"bytes": size, "status": got}
+    measured: Measured = {"bytes": size, "status": got}
     if got == 200:
         return Finding(check, Level.OK, "passes", None, measured)
     if _has_error(seen.body):
@@ -233,7 +242,7 @@ def judge_continue(seen: WholeSeen) -> Finding:
     """Whether a caller that waits for 100 Continue gets on."""
     check = "100 Continue"
     got = seen.head.status if seen.head is not None else 0
-    measured: dict[str, float | int | str | bool | None] = {"status": got, "told": seen.was_told_to_go_on}
+    measured: Measured = {"status": got, "told": seen.was_told_to_go_on}
     if got != 200:
         text = f"a request with Expect: 100-continue was answered {got or 'not at all'}"
         return Finding(check, Level.PROBLEM, text, Ailment.CONTINUE_REFUSED, measured)
@@ -246,7 +255,7 @@ def judge_continue(seen: WholeSeen) -> Finding:
 
 
 def _framing(version: str, framing: Framing) -> Finding:
-    measured: dict[str, float | int | str | bool | None] = {"http_version": version, "framing": framing.value}
+    measured: Measured = {"http_version": version, "framing": framing.value}
     if framing is Framing.CHUNKED:
         return Finding("framing", Level.OK, f"HTTP/{version}, chunked", None, measured)
     text = (
@@ -263,7 +272,7 @@ def _broken(check: str, seen: StreamSeen) -> Finding:
 def _survived(silence: Silence, quiet_s: float, seconds: float) -> str:
     if silence is Silence.PINGS:
         return f"lasted {seconds:g} s"
-    if quiet_s < 0.9 * seconds:
+    if quiet_s < SILENT_SHARE * seconds:
         return f"heartbeats of the proxy came, at most {quiet_s:.1f} s apart: nothing in front saw more"
     return f"{quiet_s:.1f} s without a byte did no harm; longer ones were not tried"
 

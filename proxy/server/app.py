@@ -123,11 +123,6 @@ class Running:
         return int(self._servers[0][1].sockets[0].getsockname()[1])
 
     @property
-    def admin_port(self) -> int | None:
-        """The admin listener's port, when there is one."""
-        return int(self._servers[1][1].sockets[0].getsockname()[1]) if len(self._servers) > 1 else None
-
-    @property
     def url(self) -> str:
         """Of the main port, as a caller on this machine writes it."""
         return self._url(0)

@@ -5,7 +5,7 @@ from enum import Enum
 
 import msgspec
 
-from proxy.live import StreamView
+from proxy.live import CallState, StreamView
 from proxy.plain_text import fit, plain
 from proxy.top.table import ORDERS, Layout, Row, Snapshot, ordered, rows_of, state_text, summary, target_text
 
@@ -160,7 +160,7 @@ class Board:
     def _style(self, row: Row) -> Style:
         if row.call.id == self._selected:
             return Style.SELECTED
-        return Style.SLOW if row.call.state == "caller_paused" else Style.PLAIN
+        return Style.SLOW if row.call.state == CallState.CALLER_PAUSED else Style.PLAIN
 
     def _head(self, width: int) -> list[Line]:
         title = Line(fit(f"llm-stream-proxy top  {plain(self._url)}", width))

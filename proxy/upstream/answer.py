@@ -114,11 +114,6 @@ class AnswerReader:
         )
 
     @property
-    def has_begun(self) -> bool:
-        """Whether any byte came."""
-        return self._head_bytes > 0
-
-    @property
     def can_keep_alive(self) -> bool:
         """Whether the connection may serve another request: the message is complete, and the peer stays."""
         if self._phase is not Phase.DONE or self.has_extra_bytes or self._framing is Framing.CLOSE:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import itertools
 import shutil
-from base64 import b64decode
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,10 +81,6 @@ class Browser:
         async with asyncio.timeout(PATIENCE_S):
             while not await self.run(f"Boolean({condition})"):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-
-    async def screenshot(self, file: Path) -> None:
-        shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        file.write_bytes(b64decode(shot["data"]))
 
     async def _read(self) -> None:
         async for message in self._socket:

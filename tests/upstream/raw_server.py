@@ -50,14 +50,6 @@ class Peer:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def send_bytewise(self, data: bytes) -> None:
-        """One send for each byte; the kernel may join some, a client that reads on time sees each."""
-        sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for index in range(len(data)):
-            self.writer.write(data[index : index + 1])
-            await asyncio.sleep(0)
-
     async def gone(self) -> bytes:
         """Waits until the client has closed (FIN or RST); what it sent before."""
         seen = b""
