@@ -85,7 +85,7 @@ class Session:
         assert self._sink is not None
         is_exact = isinstance(transcoder, Passthrough)
         relay = self.relay(transcoder, opened, self._sink, is_exact=is_exact)
-        if not self._holds_cuts:
+        if not self._max_delivered_bytes:  # Else the question may be asked again, or looked at afterwards.
             relay.on_first_content = call.let_go
         opened.exchange.let_go_of_head()
         await follow(relay, opened.exchange, self._request)
