@@ -1,7 +1,7 @@
 """The line about a call that has ended: one `CallRecord`, read once.
 
-The line is a struct that msgspec writes in one step, because every call pays for it: as a dict of fields, each looked at,
-it was a tenth of a short stream's calls into Python.
+The line is a struct that msgspec writes in one step, because every call pays for it: a dict of fields, each looked at,
+would be a tenth of a short stream's calls into Python.
 """
 
 import logging

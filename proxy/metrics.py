@@ -6,7 +6,7 @@ a call costs no label look-up and every rate starts at zero.
 
 A metric has at most `max_label_sets` of those that calls make (what is bound at the load does not count: it follows from
 the configuration alone). Beyond, providers, models and keys become `_other`, and `llm_proxy_label_overflow_total` says
-so. There is no series by dialect, provider and outcome at once: that product was nine tenths of a fresh scrape.
+so. There is no series by dialect, provider and outcome at once: that product would be nine tenths of a fresh scrape.
 
 `gen_ai_*` names and buckets are OpenTelemetry's GenAI conventions (semantic-conventions-genai, gen-ai-metrics.md);
 `error_type` is empty for calls that ended well.

@@ -395,11 +395,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat_s: SecondsOrZero = 15.0
     """Silence after which the caller gets a heartbeat; 0: never."""
     coalesce: Coalesce = Coalesce()
-    """Joining small events into fewer writes."""
+    """Joining small events into fewer writes. Not built yet: it has no effect, and is warned of."""
     limits: Limits = Limits()
     """What callers and upstreams may take."""
     resume: Resume = Resume()
-    """Keeping streams, so that a caller who lost its connection can go on."""
+    """Keeping streams, so that a caller who lost its connection can go on. Not built yet: a store has no effect, and is
+    warned of."""
     usage: UsageMode = UsageMode.OBSERVE
     """`inject`: ask the provider for usage even where the caller did not. `observe`: only read what comes."""
     cors: Cors = Cors()

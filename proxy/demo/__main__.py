@@ -23,9 +23,12 @@ async def serve(host: str, port: int, rate: float | None, delay_s: float | None)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m proxy.demo", description="A simulated model for tests and demos.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    """Serve as the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m proxy.demo", description="Serve the simulated model alone, until interrupted."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=0, help="0: any free port (the default)")
     parser.add_argument("--rate", type=float, help="tokens a second, 0: do not wait")
     parser.add_argument("--delay", type=float, help="seconds before the first token")
     arguments = parser.parse_args()

@@ -8,8 +8,8 @@
 * `prompt` is one more user message after `messages`; `system` one more system message before them.
 * `stream` is true when it is absent: this is the streaming dialect.
 * `response_format` may be the word `json` in place of `{"type": "json_object"}`.
-* `partial_json` adds the value so far to each `tool_call_delta`, `check_arguments` a `tool_call_invalid` as soon as arguments
-  break their tool's schema (`canonical_checks`).
+* `partial_json` adds the value so far to each `tool_call_delta` that changes it, `check_arguments` a `tool_call_invalid` as
+  soon as arguments break their tool's schema (`canonical_checks`).
 * Every other field is that of Chat Completions, and is read by its own code, which the dialect is given: names, types and
   faults are the same in both. `canonical` knows none of it.
 

@@ -23,8 +23,8 @@
 * `[DONE]` is last, after an error too: an EventSource that sees the end without it would reconnect and pay again.
 * A resumable stream numbers its frames, `[DONE]` included, from 1: `id: <stream>:<number>`.
 * Opaque reasoning and signatures have no frame: this dialect has no field to give them back in.
-* `json` is the longest valid value so far of the current text, when the caller asked for JSON; with `partial_json` each
-  `tool_call_delta` bears such a value of its arguments. `Snapshots` says how often.
+* `json` is the longest valid value so far of the current text, when the caller asked for JSON; with `partial_json` a
+  `tool_call_delta` bears such a value of its arguments where it has changed. `Snapshots` says how often.
 * `tool_call_invalid` comes with `check_arguments` only, right behind the delta that breaks the tool's schema, once for each
   property; the call goes on. `canonical_checks` says what is looked at.
 """
