@@ -7,6 +7,7 @@ import itertools
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -165,6 +166,25 @@ def test_excuses_speak_of_modules_that_exist() -> None:
     paths = [str(path) for path in python_files("proxy")]
 
     assert [pattern for pattern in WITHOUT_TESTS if not fnmatch.filter(paths, pattern)] == []
+
+
+def root_modules() -> set[str]:
+    """Modules and folders directly in proxy/, but for the pure ones."""
+    names = {path.parts[1].removesuffix(".py") for path in python_files("proxy")}
+    return {name for name in names if not name.startswith("__")} - {"hub", "framing", "dialects", "providers"}
+
+
+def test_the_pure_folders_are_closed_to_every_module_of_the_root() -> None:
+    contracts = tomllib.loads(text_of(Path("pyproject.toml")))["tool"]["importlinter"]["contracts"]
+    [contract] = [one for one in contracts if one["name"] == "the four pure folders know nothing of the root"]
+
+    assert set(contract["forbidden_modules"]) == {f"proxy.{name}" for name in root_modules()}
+
+
+def test_the_map_shows_every_module_of_the_root() -> None:
+    shown = set(re.findall(r"\b([a-z_]+)(?:\.py\b|/)", text_of(Path("proxy/README.md"))))
+
+    assert sorted(root_modules() - shown) == []
 
 
 # --- what must not be committed
