@@ -87,7 +87,7 @@ class RedactedReasoningBlock(msgspec.Struct, frozen=True, gc=False, tag=True, ta
 
 
 class RefusalBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="block"):
-    """The model's own words for declining."""
+    """The words in which the model declines, or the provider before it (Gemini, of a blocked prompt)."""
 
 
 class ToolCallBlock(msgspec.Struct, frozen=True, gc=False, tag=True, tag_field="block"):

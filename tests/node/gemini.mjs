@@ -22,7 +22,10 @@ async function readWhole(call, reading) {
 
 function add(reading, chunk) {
   reading.usage = chunk.usageMetadata ?? reading.usage;
-  if (chunk.promptFeedback?.blockReason) reading.finish = "SAFETY";
+  if (chunk.promptFeedback?.blockReason) {
+    reading.finish = "SAFETY";
+    reading.refusal = chunk.promptFeedback.blockReasonMessage ?? "";
+  }
   const candidate = chunk.candidates?.[0];
   reading.finish = candidate?.finishReason ?? reading.finish;
   for (const part of candidate?.content?.parts ?? []) {

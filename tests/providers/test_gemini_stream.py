@@ -20,6 +20,7 @@ from proxy.hub.events import (
     MessageStart,
     Origin,
     ReasoningBlock,
+    RefusalDelta,
     SignatureAdded,
     StreamError,
     TextBlock,
@@ -293,6 +294,17 @@ def test_a_stream_that_ends_inside_an_event_is_cut_even_after_its_finish_reason(
 @pytest.mark.parametrize("tail", [b"\r\n", b": bye\r\n\r\n", b": bye", b"\n\n"])
 def test_blank_lines_and_comments_after_the_end_are_nothing(tail: bytes) -> None:
     assert isinstance(decode([sse(chunk({"text": "a"}, finish="STOP")) + tail])[-1], MessageEnd)
+
+
+def test_why_a_prompt_was_blocked_is_told_once() -> None:
+    """In words by Model Armor on Vertex (recording google-model-armor-prompt-template-text-gets-blocked)."""
+    feedback = {"promptFeedback": {"blockReason": "MODEL_ARMOR", "blockReasonMessage": "No injections."}}
+
+    events = decode([sse(feedback, feedback)])
+
+    assert [event for event in events if isinstance(event, RefusalDelta)] == [RefusalDelta(0, "No injections.")]
+    assert events[-1] == MessageEnd(FinishReason.CONTENT_FILTER, "MODEL_ARMOR")
+    assert grammar.check(events) == []
 
 
 def test_usage_after_the_finish_reason_comes_before_the_end() -> None:

@@ -48,7 +48,6 @@ NOT_READ: dict[str, str] = {
     "openai_chat:generationId": _GATEWAY,
     "openai_chat:choices[].native_finish_reason": _WORDS,
     "gemini:candidates[].finishMessage": _WORDS,
-    "gemini:promptFeedback.blockReasonMessage": _WORDS,
     "openai_chat:*content_filter_results.*": _FILTER,
     "gemini:candidates[].avgLogprobs": _PROBABILITIES,
     "gemini:candidates[].logprobsResult.*": _PROBABILITIES,

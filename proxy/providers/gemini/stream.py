@@ -24,6 +24,7 @@ from proxy.hub.events import (
     Origin,
     ReasoningBlock,
     ReasoningDelta,
+    RefusalDelta,
     SignatureAdded,
     StreamError,
     TextBlock,
@@ -32,7 +33,7 @@ from proxy.hub.events import (
 )
 from proxy.hub.transcode import CUT_MESSAGE
 from proxy.providers.base import Target
-from proxy.providers.blocks import REASONING, TEXT, BlockTracker
+from proxy.providers.blocks import REASONING, REFUSAL, TEXT, BlockTracker
 from proxy.providers.gemini import wire
 from proxy.providers.gemini.calls import Calls
 from proxy.providers.gemini.citations import Citations
@@ -150,13 +151,20 @@ class Answer:
                     self._take_candidate(candidate, out)
         feedback = chunk.promptFeedback
         if feedback is not None and (feedback.blockReason or "") not in wire.UNSPECIFIED:
-            self._reason = feedback.blockReason or ""
-            self._is_blocked = True
+            self._block(feedback, out)
         if chunk.usageMetadata is not None:
             usage = wire.usage_of(chunk.usageMetadata)
             if usage is not None and usage != self._usage:
                 self._usage = usage
                 out.append(usage)
+
+    def _block(self, feedback: wire.PromptFeedback, out: list[Event]) -> None:
+        """The prompt was blocked. There is no answer beside the reason in words, where one was given."""
+        if feedback.blockReasonMessage and not self._is_blocked:
+            self._calls.end(out)
+            out.append(RefusalDelta(self._blocks.ensure(REFUSAL, out), feedback.blockReasonMessage))
+        self._reason = feedback.blockReason or ""
+        self._is_blocked = True
 
     def _take_candidate(self, candidate: wire.Candidate, out: list[Event]) -> None:
         content = candidate.content

@@ -102,6 +102,7 @@ class Candidate(msgspec.Struct, gc=False):
 
 class PromptFeedback(msgspec.Struct, gc=False):
     blockReason: str | None = None
+    blockReasonMessage: str | None = None
 
 
 class UsageMetadata(msgspec.Struct, gc=False):

@@ -64,14 +64,17 @@ class _Chunks:
 
     text: str = ""
     reasoning: str = ""
+    refusal: str = ""
     calls: list[ToolCall] = field(default_factory=list)
     finish: str | None = None
     usage: dict[str, Any] | None = None
 
     def add(self, chunk: dict[str, Any]) -> None:
         self.usage = chunk.get("usage_metadata") or self.usage
-        if (chunk.get("prompt_feedback") or {}).get("block_reason"):
+        feedback = chunk.get("prompt_feedback") or {}
+        if feedback.get("block_reason"):
             self.finish = "content_filter"
+            self.refusal = feedback.get("block_reason_message") or ""
         for candidate in (chunk.get("candidates") or [])[:1]:
             if (reason := candidate.get("finish_reason")) is not None:
                 word = getattr(reason, "value", reason)
@@ -89,7 +92,7 @@ class _Chunks:
 
     def reading(self) -> Reading:
         return with_derived_finish(
-            Reading(self.text, self.reasoning, "", tuple(self.calls), tokens_of(self.usage), self.finish)
+            Reading(self.text, self.reasoning, self.refusal, tuple(self.calls), tokens_of(self.usage), self.finish)
         )
 
 
