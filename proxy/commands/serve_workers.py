@@ -19,7 +19,7 @@ from proxy.commands.serve import EXIT_FAILED, EXIT_OK, Options, Stops, Watch, ba
 from proxy.config import Config, Loaded, load
 from proxy.hub.errors import ConfigError
 from proxy.logs import LogOutput, start_logging
-from proxy.server.admin import ADMIN_PATHS, send_pieces
+from proxy.server.admin import ADMIN_PATHS, MAX_ADMIN_HEADER_BYTES, send_pieces
 from proxy.server.answers import SERVER_NAME
 from proxy.server.app import ENDING_S, ProxyServer, family_of, reachable_url, split_address, start
 from proxy.server.dispatch import Dispatcher
@@ -28,8 +28,6 @@ from proxy.worker_link import Collector, Worker
 from proxy.workers import DRAIN, NOW, READY, RELOAD, Slot, Supervisor, cpu_count
 
 _LOG = logging.getLogger("proxy.workers")
-
-MAX_ADMIN_HEADER_BYTES = 8190
 
 
 def run(config: Config, options: Options) -> int:

@@ -16,6 +16,9 @@ from proxy.worker_link import SHARED_PATHS, Answered
 
 ADMIN_PATHS = ("/metrics", "/healthz", "/livez", "/readyz")
 
+MAX_ADMIN_HEADER_BYTES = 8190
+"""The largest request line or header of the admin listener, as of most web servers."""
+
 _RELAY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via")
 """What nginx, HAProxy, Caddy and Envoy tell of the caller they relay for."""
 

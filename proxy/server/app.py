@@ -27,6 +27,7 @@ from proxy.limits_redis import open_store
 from proxy.metrics import CallMetrics, Metrics
 from proxy.routing import Router
 from proxy.server import passthrough
+from proxy.server.admin import MAX_ADMIN_HEADER_BYTES
 from proxy.server.embedded import Embedded
 from proxy.server.gateway import Gateway, Snapshot
 from proxy.server.listener import LackOfDescriptors, open_listener
@@ -245,7 +246,9 @@ async def start(config: Config, *, is_worker: bool = False) -> Running:
         )
         await running.listen(main, *split_address(config.listen), reuse_port=is_worker or config.reuse_port)
         if config.admin is not None and not is_worker:
-            admin = ProxyServer(gateway.handle_admin, header_timeout_s=limits.header_timeout_s, max_header_bytes=8190)
+            admin = ProxyServer(
+                gateway.handle_admin, header_timeout_s=limits.header_timeout_s, max_header_bytes=MAX_ADMIN_HEADER_BYTES
+            )
             await running.listen(admin, *split_address(config.admin.listen))
     except BaseException:
         await running.stop()

@@ -146,9 +146,8 @@ class Generation(CallHandler):
         try:
             raise fault
         finally:
-            fault = (
-                None  # A frame that keeps the fault whose traceback keeps the frame waits for the garbage collector.
-            )
+            # A frame that keeps the fault whose traceback keeps the frame waits for the garbage collector.
+            fault = None
 
     def _attempt(self, call: Call, target: ResolvedTarget) -> Awaitable[web.StreamResponse]:
         """Ask `target`. Raises UpstreamError when it failed and the caller was not told."""

@@ -112,7 +112,7 @@ class PassThrough(CallHandler):
         response = CallerStream(
             content_type=headers.get("content-type", "application/octet-stream"),
             headers=headers,
-            peer_timeout_s=timeouts.caller_stall_s + 30,
+            caller_stall_s=timeouts.caller_stall_s,
             status=exchange.status,
         )
         sink = StreamSink(self.request, response)

@@ -78,7 +78,7 @@ class Session:
             self.response = CallerStream(
                 content_type=call.envelope.content_type or self._dialect.content_type,
                 headers=headers,
-                peer_timeout_s=opened.target.timeouts.caller_stall_s + 30,
+                caller_stall_s=opened.target.timeouts.caller_stall_s,
             )
             self._sink = StreamSink(self._request, self.response)
         transcoder = self._transcoder = self._make_transcoder(opened, context, is_prefilled=is_prefilled)

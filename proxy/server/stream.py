@@ -24,6 +24,9 @@ from proxy.server.protocol import CallerProtocol
 
 _T = TypeVar("_T")
 
+PEER_GRACE_S = 30.0
+"""How much later than `caller_stall_s` the kernel gives a silent caller up: the relay, which can say why, comes first."""
+
 
 class CallerStream(EventSourceResponse):
     """The response of a stream, in any dialect."""
@@ -32,15 +35,15 @@ class CallerStream(EventSourceResponse):
     """The headers leave with the first frame, in one write."""
 
     def __init__(
-        self, *, content_type: str, headers: Mapping[str, str], peer_timeout_s: float, status: int = 200
+        self, *, content_type: str, headers: Mapping[str, str], caller_stall_s: float, status: int = 200
     ) -> None:
-        """`peer_timeout_s`: the kernel breaks a connection whose bytes stay unacknowledged that long."""
+        """A connection whose bytes stay unacknowledged for `caller_stall_s` and `PEER_GRACE_S` is broken by the kernel."""
         super().__init__(status=status, headers=headers, allow_all_methods=True, send_timeout=None)
         self.headers["Content-Type"] = content_type
         self.headers["Cache-Control"] = "no-cache, no-transform"
         self.is_whole = False
         """The end of the message is written."""
-        self._peer_timeout_s = peer_timeout_s
+        self._peer_timeout_s = caller_stall_s + PEER_GRACE_S
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Send the headers. Unlike the parent's, starts no ping task."""
