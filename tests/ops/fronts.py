@@ -4,9 +4,9 @@ The rows are nginx, HAProxy and Caddy with nothing set but where to pass on, as 
 the ways in which they are set up badly. The measurements are those of `llm-stream-proxy doctor`.
 """
 
+import argparse
 import asyncio
 import contextlib
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -118,4 +118,6 @@ async def main(names: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="beginnings of rows to measure; none: all")
+    asyncio.run(main(parser.parse_args().names))

@@ -53,7 +53,8 @@ async def _run(idle: int, half_open: int) -> bool:
                 for call in (*calls, *half, stream):
                     call.leave()
     print(
-        f"{held} idle connections, {each / 1000:.1f} KB each; {words} of {EVENTS} words beside them and {half_open} half-open ones"
+        f"{held} idle connections, {each / 1000:.1f} KB each; "
+        f"{words} of {EVENTS} words beside them and {half_open} half-open ones"
     )
     print(f"the loop was late by itself: p99 {lag['p99']:.1f} ms, max {lag['max']:.1f} ms")
     print(f"{sum(late)} half-open ones got 408; {kept} connections are left")
