@@ -5,10 +5,13 @@ Every refusal is the same 401: a key that is unknown, malformed or absent cannot
 
 import hmac
 from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import msgspec
 
 from proxy.config import CallerKey, Config
+from proxy.config.addresses import parse_listen_address
 from proxy.config.secret import key_digest
 from proxy.credentials import presented
 from proxy.globs import AllowList
@@ -77,6 +80,8 @@ class Authenticator:
         self._keys = [(key.digest(), callers.setdefault(key.name, _caller(key))) for key in config.auth.keys]
         self._is_open = config.auth.anonymous or not self._keys
         self._origins = frozenset(config.cors.origins)
+        self._page_names = {_name_of(origin) for origin in self._origins}
+        self._is_local = parse_listen_address(config.listen).is_loopback
 
     def authenticate(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Caller:
         """The caller of a request; header names are lower-case. Raises CallerError (401, 403).
@@ -90,15 +95,26 @@ class Authenticator:
             for one in presented(headers, query):
                 found = self._look_up(key_digest(one.value)) or found
         if found is None and self._is_open:
-            if headers.get("sec-fetch-site") == "cross-site" and not self._allows(headers.get("origin")):
-                raise _cross_site()
+            if not self._is_open_to(headers):
+                raise _foreign_page()
             return ANONYMOUS
         if found is None:
             raise _unknown()
         return found
 
-    def _allows(self, origin: str | None) -> bool:
-        return "*" in self._origins or origin in self._origins
+    def _is_open_to(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request without a key is from no web page, or from one that may call.
+
+        What a page of another site asks, and what is asked of a name that only its owner knows for this machine's (DNS
+        rebinding), is refused. Browsers name the relation in `sec-fetch-site`, where they hold the address for safe.
+        """
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if (origin is None and site is None) or "*" in self._origins or origin in self._origins:
+            return True
+        name = _name_of(f"//{headers.get('host', '')}")
+        if site == "cross-site" or (site is None and _name_of(origin or "") != name):
+            return False
+        return not self._is_local or _is_local_name(name) or name in self._page_names
 
     def _look_up(self, digest: bytes) -> Caller | None:
         found: Caller | None = None
@@ -119,11 +135,27 @@ def _caller(key: CallerKey) -> Caller:
     return Caller(key.name, models, key.max_streams, key.requests_per_minute, key.tokens_per_minute)
 
 
-def _cross_site() -> CallerError:
+def _name_of(url: str) -> str:
+    """The host part of an origin; empty when it has none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_local_name(name: str) -> bool:
+    """Whether nobody else can have made `name` point here: an address, or a name that no public DNS knows."""
+    try:
+        return bool(ip_address(name))
+    except ValueError:
+        return "." not in name or name.endswith(".localhost")
+
+
+def _foreign_page() -> CallerError:
     return CallerError(
         ErrorKind.PERMISSION,
-        "Pages of other sites may not call this proxy without a key; 'cors.origins' names those that may.",
-        code="cross_site",
+        "Web pages of other sites may not call this proxy without a key; 'cors.origins' names those that may.",
+        code="foreign_page",
     )
 
 

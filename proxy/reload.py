@@ -24,7 +24,7 @@ POLL_S = 2.0
 Stamp = tuple[tuple[str, int, int] | None, ...]
 """Real path, change time in ns and size of each file; `None`: it is not there."""
 
-FIXED_KEYS = ("listen", "workers", "reuse_port", "admin", "limits.store", "traces")
+FIXED_KEYS = ("listen", "workers", "reuse_port", "event_loop", "admin", "limits.store", "traces")
 """Settings that a running process cannot change: they need a restart."""
 
 

@@ -159,13 +159,50 @@ def test_a_key_for_some_models_may_do_all_else(body: bytes) -> None:
     refuse_other_models(SOME, body)
 
 
-def test_a_page_of_another_site_needs_a_key_or_its_origin_in_the_configuration() -> None:
-    cross = {"sec-fetch-site": "cross-site", "origin": "https://evil.example"}
+LOCAL = {"host": "127.0.0.1:8080"}
+EVIL = "https://evil.example"
 
+
+@pytest.mark.parametrize(
+    ("headers", "is_open"),
+    [
+        ({}, True),
+        ({"host": "evil.example"}, True),  # no browser
+        ({**LOCAL, "sec-fetch-site": "none"}, True),
+        ({**LOCAL, "sec-fetch-site": "same-origin", "origin": "http://127.0.0.1:8080"}, True),
+        ({"host": "localhost:8080", "sec-fetch-site": "same-site", "origin": "http://localhost:3000"}, True),
+        ({"host": "proxy:8080", "sec-fetch-site": "same-origin"}, True),
+        ({"host": "chat.localhost:8080", "sec-fetch-site": "same-origin"}, True),
+        ({"host": "[::1]:8080", "origin": "http://[::1]:3000"}, True),
+        ({**LOCAL, "sec-fetch-site": "cross-site", "origin": EVIL}, False),
+        ({**LOCAL, "sec-fetch-site": "cross-site"}, False),
+        ({**LOCAL, "origin": EVIL}, False),
+        ({**LOCAL, "origin": "null"}, False),
+        ({"host": "evil.example:8080", "sec-fetch-site": "same-origin", "origin": "http://evil.example:8080"}, False),
+        ({"host": "evil.example:8080", "origin": "http://evil.example:8080"}, False),
+        ({"host": "[", "sec-fetch-site": "same-origin"}, True),
+        ({"host": "a.b[", "origin": "http://["}, True),
+    ],
+)
+def test_without_a_key_only_pages_of_this_machine_may_call(headers: dict[str, str], is_open: bool) -> None:
+    authenticator = Authenticator(Config())
+
+    if is_open:
+        assert authenticator.authenticate(headers, {}) is ANONYMOUS
+        return
     with pytest.raises(CallerError) as refused:
-        Authenticator(Config()).authenticate(cross, {})
-    assert (refused.value.kind, refused.value.code) == (ErrorKind.PERMISSION, "cross_site")
+        authenticator.authenticate(headers, {})
+    assert (refused.value.kind, refused.value.code) == (ErrorKind.PERMISSION, "foreign_page")
+    assert Authenticator(CONFIG).authenticate({**headers, "x-api-key": KEY}, {}).name == "team-a"
 
-    assert Authenticator(CONFIG).authenticate({**cross, "x-api-key": KEY}, {}).name == "team-a"
-    for origins in (("https://evil.example",), ("*",)):
-        assert Authenticator(Config(cors=Cors(origins=origins))).authenticate(cross, {}) is ANONYMOUS
+
+def test_pages_are_let_in_by_their_origin_and_by_the_name_that_a_front_keeps() -> None:
+    named = Authenticator(Config(cors=Cors(origins=("https://app.example",))))
+    everybody = Authenticator(Config(cors=Cors(origins=("*",))))
+    remote = Authenticator(Config(listen="0.0.0.0:8080", auth=Auth(anonymous=True)))
+    cross = {**LOCAL, "sec-fetch-site": "cross-site", "origin": "https://app.example"}
+    kept = {"host": "app.example", "sec-fetch-site": "same-origin"}
+
+    assert named.authenticate(cross, {}) is named.authenticate(kept, {}) is ANONYMOUS
+    assert everybody.authenticate({**cross, "origin": EVIL}, {}) is ANONYMOUS
+    assert remote.authenticate(kept, {}) is ANONYMOUS

@@ -1,7 +1,8 @@
 """`llm-stream-proxy serve`: run until a signal says to stop.
 
-SIGTERM and SIGINT drain: not ready at once, new calls are still taken for `lame_duck_s`, then the listener closes,
-streams may finish until `deadline_s`, and what is left then ends in its dialect. A second signal skips the waiting.
+SIGTERM drains: not ready at once, new calls are still taken for `lame_duck_s`, then the listener closes, streams may
+finish until `deadline_s`, and what is left then ends in its dialect. SIGINT, which a person sends, leaves out the
+`lame_duck_s`. A second signal skips the waiting.
 
 With `workers: 1` this is the whole proxy; else see `proxy.commands.serve_workers`.
 """
@@ -14,7 +15,9 @@ import signal
 import sys
 from typing import Protocol
 
+from proxy import event_loop
 from proxy.config import Config, Loaded, Sources
+from proxy.event_loop import loop_factory
 from proxy.hub.errors import ConfigError
 from proxy.logs import LogOutput, start_logging
 from proxy.reload import Reloader
@@ -39,6 +42,10 @@ class Options(Protocol):
 
 def run(config: Config, options: Options) -> int:
     """Serve `config`; the process's exit code."""
+    try:
+        loop_factory(config.event_loop)
+    except ConfigError as fault:
+        return refused(fault)
     if config.workers != 1:
         from proxy.commands import serve_workers
 
@@ -47,16 +54,21 @@ def run(config: Config, options: Options) -> int:
     for warning in options.loaded.warnings:
         _LOG.warning("configuration", extra={"warning": warning})
     try:
-        return asyncio.run(_serve(config, options, output))
+        return event_loop.run(_serve(config, options, output), config.event_loop)
     except ConfigError as fault:
-        for problem in fault.problems:
-            print(problem, file=sys.stderr)
-        return EXIT_BAD
+        return refused(fault)
     except OSError as fault:
         print(f"cannot listen on {config.listen}: {os.strerror(fault.errno or 0)}", file=sys.stderr)
         return EXIT_FAILED
     finally:
         output.close()
+
+
+def refused(fault: ConfigError) -> int:
+    """Tell what is wrong with the configuration; the process's exit code."""
+    for problem in fault.problems:
+        print(problem, file=sys.stderr)
+    return EXIT_BAD
 
 
 async def _serve(config: Config, options: Options, output: LogOutput) -> int:
@@ -65,8 +77,8 @@ async def _serve(config: Config, options: Options, output: LogOutput) -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, watch.reloader.request)
     stops = Stops(running)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stops.stop)
+    loop.add_signal_handler(signal.SIGTERM, stops.stop)
+    loop.add_signal_handler(signal.SIGINT, stops.interrupt)
     try:
         print(banner(config, running.url, running.admin_url), flush=True)
         freeze()
@@ -101,6 +113,12 @@ class Stops:
         self._running = running
         self._first = asyncio.Event()
         self._second = asyncio.Event()
+        self._has_lame_duck = True
+
+    def interrupt(self) -> None:
+        """One demand by a person at the terminal: no load balancer has to hear of it first."""
+        self._has_lame_duck = False
+        self.stop()
 
     def stop(self) -> None:
         """One demand."""
@@ -119,7 +137,7 @@ class Stops:
         """Until a demand has come and the drain is over, or a second one has cut it short."""
         await self._first.wait()
         loop = asyncio.get_running_loop()
-        drain = loop.create_task(self._running.drain())
+        drain = loop.create_task(self._running.drain(has_lame_duck=self._has_lame_duck))
         second = loop.create_task(self._second.wait())
         try:
             await asyncio.wait((drain, second), return_when=asyncio.FIRST_COMPLETED)

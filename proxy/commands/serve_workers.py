@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
+from proxy import event_loop
 from proxy.commands.serve import EXIT_FAILED, EXIT_OK, Options, Stops, Watch, banner, freeze
 from proxy.config import Config, Loaded, load
 from proxy.hub.errors import ConfigError
@@ -78,11 +79,11 @@ def _banner(config: Config, reserved: socket.socket) -> str:
     return banner(config, url, reachable_url(*split_address(config.admin.listen)) if config.admin is not None else url)
 
 
-def _run(loaded: Loaded, main: Callable[[LogOutput], Coroutine[None, None, None]]) -> int:
+def _run(config: Config, loaded: Loaded, main: Callable[[LogOutput], Coroutine[None, None, None]]) -> int:
     """A child's whole life."""
     output = start_logging(loaded.config.log, loaded.secrets)
     try:
-        asyncio.run(main(output))
+        event_loop.run(main(output), config.event_loop)
         return EXIT_OK
     except OSError as fault:
         _LOG.error("cannot serve", extra={"fault": os.strerror(fault.errno or 0)})
@@ -118,8 +119,10 @@ def _nothing() -> None:
 def _run_worker(config: Config, options: Options, link: str, name: str, orders: socket.socket) -> int:
     loaded = _newest(options)
     # What cannot change while the parent runs, whatever the file says by now.
-    fixed = msgspec.structs.replace(loaded.config, listen=config.listen, admin=config.admin)
-    return _run(loaded, lambda output: _serve_worker(fixed, options, link, name, orders, output))
+    fixed = msgspec.structs.replace(
+        loaded.config, listen=config.listen, admin=config.admin, event_loop=config.event_loop
+    )
+    return _run(fixed, loaded, lambda output: _serve_worker(fixed, options, link, name, orders, output))
 
 
 def _newest(options: Options) -> Loaded:
@@ -159,7 +162,7 @@ async def _serve_worker(
 
 
 def _run_admin(config: Config, loaded: Loaded, link: str, orders: socket.socket) -> int:
-    return _run(loaded, lambda _output: _serve_admin(config, link, orders))
+    return _run(config, loaded, lambda _output: _serve_admin(config, link, orders))
 
 
 async def _serve_admin(config: Config, link: str, orders: socket.socket) -> None:

@@ -67,6 +67,14 @@ class UsageMode(StrEnum):
     INJECT = "inject"
 
 
+class EventLoop(StrEnum):
+    """What runs the process's callbacks."""
+
+    AUTO = "auto"
+    ASYNCIO = "asyncio"
+    UVLOOP = "uvloop"
+
+
 class LogFormat(StrEnum):
     """How a log line is written."""
 
@@ -373,6 +381,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     reuse_port: bool = False
     """Let another proxy listen on the same address at the same time: start the new one, then stop the old one, and
     nobody is refused. With several workers that is always so."""
+    event_loop: EventLoop = EventLoop.AUTO
+    """`auto`: uvloop where the extra `uvloop` is installed, else asyncio's."""
     admin: Admin | None = None
     """Absent: the admin routes are on the main port, and answer loopback callers only."""
     default_model: ModelName | None = None

@@ -150,14 +150,14 @@ class Running:
         prepare_tls(gateway.pool, snapshot.router)
         gateway.snapshot = snapshot
 
-    async def drain(self) -> None:
+    async def drain(self, *, has_lame_duck: bool = True) -> None:
         """Stop without cutting: see the module. Returns when no call is left."""
         gateway = self.gateway
         settings = gateway.snapshot.config.drain
         gateway.is_draining = True
         gateway.metrics.draining.set(1)
         _LOG.info("draining", extra={"live_calls": len(gateway.live), "lame_duck_s": settings.lame_duck_s})
-        if settings.lame_duck_s:
+        if settings.lame_duck_s and has_lame_duck:
             await asyncio.sleep(settings.lame_duck_s)
         self.stop_listening()
         if not await gateway.wait_idle(settings.deadline_s):

@@ -12,6 +12,7 @@ plain TCP transports: one buffer serves every connection of a loop, and a read a
 
 import asyncio
 import fcntl
+import os
 import socket
 import ssl
 import struct
@@ -442,6 +443,8 @@ def _hang_up(transport: asyncio.Transport) -> None:
     sock = transport.get_extra_info("socket")
     try:
         if sock is not None:
-            sock.shutdown(socket.SHUT_RDWR)
+            # A descriptor of our own: uvloop's transports lend no socket that can be shut down.
+            with socket.socket(fileno=os.dup(sock.fileno())) as same:
+                same.shutdown(socket.SHUT_RDWR)
     except OSError:
         return  # It is closed already.

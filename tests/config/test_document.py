@@ -85,7 +85,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "merge_key": (
         "a: &a {idle_s: 3}\ntimeouts:\n  <<: *a\n",
         [
-            "1:1: a: unknown key 'a'; known here: listen, workers, reuse_port, admin, default_model, auth, providers,"
+            "1:1: a: unknown key 'a'; known here: listen, workers, reuse_port, event_loop, admin, default_model, auth, providers,"
             " models, timeouts, retry, breaker, on_cut, heartbeat_s, coalesce, limits, resume, usage, cors,"
             " log, metrics, traces, drain",
             "3:3: timeouts: merge keys (`<<`) are not accepted; write the keys out",

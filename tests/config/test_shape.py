@@ -18,7 +18,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "unknown_key_nowhere_near": (
         "colour: red\n",
         [
-            "1:1: colour: unknown key 'colour'; known here: listen, workers, reuse_port, admin, default_model, auth,"
+            "1:1: colour: unknown key 'colour'; known here: listen, workers, reuse_port, event_loop, admin, default_model, auth,"
             " providers, models, timeouts, retry, breaker, on_cut, heartbeat_s, coalesce, limits, resume,"
             " usage, cors, log, metrics, traces, drain",
         ],

@@ -152,6 +152,23 @@ async def test_a_second_signal_ends_every_stream_at_once_in_its_dialect(
     assert outcomes(proxy) == ["drained"] * 3
 
 
+async def test_a_person_s_stop_waits_for_streams_and_not_for_load_balancers(
+    upstream: ReplayServer, tmp_path: Path
+) -> None:
+    drain = {"lame_duck_s": 60, "deadline_s": 60}
+    async with proxy_process(config(upstream, drain=drain), tmp_path) as proxy:
+        call = await held_stream(proxy, "openai_chat")
+
+        proxy.process.send_signal(signal.SIGINT)
+        await until_logged(proxy, '"draining"')
+        upstream.exchanges[0].release()
+        answer = await call.read_to_end()
+
+        assert await proxy.process.wait() == 0
+        assert b"[DONE]" in answer
+        call.leave()
+
+
 # --- reloading
 
 

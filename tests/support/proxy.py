@@ -22,7 +22,10 @@ def provider(name: str, kind: str, base_url: str, **more: Any) -> dict[str, Any]
 
 
 def settings(providers: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
-    """A configuration with these providers, one model for each by its name, and no waiting at the end."""
+    """A configuration with these providers, one model for each by its name, and no waiting at the end.
+
+    The loop is asyncio's own, whatever is installed; PROXY_EVENT_LOOP=uvloop runs the same tests on the other one.
+    """
     return {
         "listen": "127.0.0.1:0",
         "providers": list(providers),
@@ -31,6 +34,7 @@ def settings(providers: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, A
             for entry in providers
         ],
         "drain": {"lame_duck_s": 0, "deadline_s": 5},
+        "event_loop": os.environ.get("PROXY_EVENT_LOOP", "asyncio"),
         **more,
     }
 
