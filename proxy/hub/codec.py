@@ -57,3 +57,12 @@ class AdoptsStream(Protocol):
     def adopt(self, events: list[Event]) -> None:
         """Take over a stream of which the caller has `events`; writes nothing."""
         ...
+
+
+@runtime_checkable
+class EndsOnce(Protocol):
+    """An encoder whose finish reason stands apart from its terminator, and must not come twice."""
+
+    def note_finish_reason(self) -> None:
+        """The caller has it already: the success terminator alone is to be written."""
+        ...

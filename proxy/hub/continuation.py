@@ -4,7 +4,8 @@
 that continue the first, under the first's block indices:
 
 * `Restart`: the second answer was asked for from the beginning. It must repeat, in order, the text, refusals and tool
-  calls that were delivered; what goes beyond them is new. A second answer that differs is refused (`StreamError`).
+  calls that were delivered; what goes beyond them is new. A second answer that differs is refused (`StreamError`), and
+  so is one that goes beyond an answer of which the caller has the finish reason.
 * `Prefill`: the second answer was given the delivered text as the beginning of its own, so it begins where that ended.
 
 Reasoning is never compared: models do not repeat it. While delivered text is being repeated, reasoning of the second
@@ -67,6 +68,9 @@ class Delivered:
         """Of all answers so far, added up."""
         self.is_complete = True
         """Whether all that was delivered is remembered."""
+        self.has_finish_reason = False
+        """Whether the caller has the reason to end as well: of an answer whose bytes were relayed, and cut before its
+        terminator. Nothing but the terminator may follow."""
         self._left_bytes = max_bytes
 
     @property
@@ -75,7 +79,9 @@ class Delivered:
 
     @property
     def is_text_only(self) -> bool:
-        """Whether a prefill can hold it: text and reasoning, the text last."""
+        """Whether a prefill can hold it: text and reasoning, the text last, and not at its end."""
+        if self.has_finish_reason:
+            return False
         compared = [block for block in self.blocks if isinstance(block.block, _COMPARED)]
         return bool(compared) and all(isinstance(block.block, TextBlock) for block in compared)
 
@@ -185,6 +191,15 @@ class _Joint:
         return [] if at is None else [msgspec.structs.replace(event, index=at)]
 
 
+def _without_content(step: list[Event]) -> list[Event] | None:
+    """What may follow the reason to end; `None` when there is content in `step`."""
+    if any(
+        isinstance(event, BlockStart | TextDelta | ArgumentsDelta | ReasoningDelta | RefusalDelta) for event in step
+    ):
+        return None
+    return [event for event in step if isinstance(event, BlockEnd | Usage | MessageEnd | StreamError)]
+
+
 class Restart(_Joint):
     """Joins an answer that begins anew. See the module."""
 
@@ -207,6 +222,8 @@ class Restart(_Joint):
         out: list[Event] = []
         for event in events:
             step = self._take(event)
+            if step is not None and self._delivered.has_finish_reason:
+                step = _without_content(step)
             if step is None:
                 out.append(DIFFERS)
                 return out

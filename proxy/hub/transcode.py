@@ -178,8 +178,7 @@ class Passthrough:
     `is_terminator`, a look at the raw bytes, tells whether the answer was whole. The encoder that `make_encoder` gives
     writes heartbeats and the error ending; most streams need none.
 
-    With `delivered`, errors are held back until `ending`, the provider's own error event among them; but not behind a
-    finish reason, which the caller has: what could go on from there is more content, or the same reason again.
+    With `delivered`, errors are held back until `ending`, the provider's own error event among them.
     """
 
     def __init__(
@@ -216,7 +215,8 @@ class Passthrough:
         if whole:
             self._observe(whole)
             if self.summary.error is not None and not self.relays_on:
-                if self._may_go_on():
+                if self._delivered is not None:
+                    self._note_finish(self._delivered)
                     return self._hold_back(whole)
                 self.relays_on = True
         return whole
@@ -245,7 +245,8 @@ class Passthrough:
         if self.summary.ended:
             return b""
         self.summary.error = error
-        if self._may_go_on():
+        if self._delivered is not None:
+            self._note_finish(self._delivered)
             self.is_holding = True
             return b""
         return self._encoder.encode([error])
@@ -266,9 +267,9 @@ class Passthrough:
             self._encoder_made = self._make_encoder()
         return self._encoder_made
 
-    def _may_go_on(self) -> bool:
+    def _note_finish(self, delivered: Delivered) -> None:
         tap = self._tap
-        return self._delivered is not None and not (isinstance(tap, TellsFinish) and tap.has_finish_reason)
+        delivered.has_finish_reason = isinstance(tap, TellsFinish) and tap.has_finish_reason
 
     def _hold_back(self, whole: bytes) -> bytes:
         """`whole` without its last event, which is the provider's error: a terminal event is the last one."""

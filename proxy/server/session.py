@@ -17,7 +17,7 @@ from aiohttp.web_request import BaseRequest
 
 from proxy.attempt import Call, Opened
 from proxy.dialects.base import BreaksOnError, Dialect, StreamContext, TakesComments
-from proxy.hub.codec import AdoptsStream, StreamDecoder, StreamEncoder
+from proxy.hub.codec import AdoptsStream, EndsOnce, StreamDecoder, StreamEncoder
 from proxy.hub.continuation import Delivered, JoinedDecoder, Prefill, Restart
 from proxy.hub.errors import ErrorKind, UpstreamError
 from proxy.hub.events import StreamError
@@ -205,6 +205,8 @@ class Session:
             encoder.adopt(self.delivered.events())
         else:
             encoder.encode(self.delivered.events())
+        if self.delivered.has_finish_reason and isinstance(encoder, EndsOnce):
+            encoder.note_finish_reason()
         return encoder
 
 

@@ -12,6 +12,7 @@ from proxy.dialects.base import CallParams, StreamContext
 from proxy.dialects.openai_chat.dialect import OpenAIChatDialect
 from proxy.dialects.openai_chat.parts import FINISH_REASON
 from proxy.dialects.openai_errors import ERROR_WORDS
+from proxy.hub.codec import EndsOnce
 from proxy.hub.completion import fold
 from proxy.hub.errors import ErrorKind
 from proxy.hub.events import (
@@ -426,3 +427,16 @@ def test_a_whole_answer_says_what_the_stream_says(events: list[Event]) -> None:
     assert [one.id for one in message.tool_calls or []] == [one.id for one in expected.tool_calls]
     assert answer.choices[0].finish_reason in {"stop", "length", "tool_calls", "content_filter"}
     assert (answer.usage is None) == (completion.usage is None)
+
+
+def test_a_finish_reason_that_the_caller_has_is_not_written_again() -> None:
+    encoder = DIALECT.encoder(CONTEXT)
+    assert isinstance(encoder, EndsOnce)
+    encoder.encode([START, BlockStart(0, TextBlock()), TextDelta(0, "Hi")])
+    encoder.note_finish_reason()
+
+    ending = encoder.encode([BlockEnd(0), Usage(1, 2), END])
+
+    assert b"finish_reason" not in ending
+    assert b'"completion_tokens":2' in ending
+    assert ending.endswith(b"data: [DONE]\n\n")

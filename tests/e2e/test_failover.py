@@ -70,9 +70,9 @@ async def _is_whole_canonical(targets: Pair, model: str) -> bool:
 async def _is_whole_openai(targets: Pair, model: str) -> bool:
     body = await targets.raw("openai_chat", model)
     text = b"".join(re.findall(rb'"content":"([^"]*)"', body)).decode()
-    # Of an answer that was cut within its terminator, the caller has a finish reason already.
-    has_end = b'"finish_reason":"stop"' in body and body.count(b"[DONE]") == 1 and body.endswith(CHAT.terminator)
-    return text == WHOLE and has_end and b'"error"' not in body
+    has_end = body.count(b'"finish_reason":"stop"') == body.count(b"[DONE]") == 1 and body.endswith(CHAT.terminator)
+    # JSON that is no event was relayed before anybody knew what it meant.
+    return text == WHOLE and has_end and b'data: {"error"' not in body
 
 
 async def _is_whole_anthropic(targets: Pair, model: str) -> bool:

@@ -280,10 +280,10 @@ def _cut_after_finish(wire: Wire) -> Steps:
 @pytest.mark.parametrize("reader", reader_params([reader for reader in STREAMING if reader.dialect == "openai_chat"]))
 @pytest.mark.usefixtures("restart", "go_on", "default")
 @pytest.mark.parametrize("policy", ["restart", "go_on", "default"])
-async def test_a_caller_who_has_the_finish_reason_gets_the_error_and_no_second_one(
+async def test_a_caller_who_has_the_finish_reason_gets_no_second_one(
     policy: str, reader: Reader, request: pytest.FixtureRequest
 ) -> None:
-    """A cut within the terminator. What could be joined is the finish reason again, or text behind it."""
+    """A cut within the terminator. A prefill would be the whole answer, and what follows it text behind its end."""
     targets: Pair = request.getfixturevalue(policy)
     model = f"pair-finished-{policy}-{reader.name}"
     _, second = targets.play(model, (_cut_after_finish,), (good,))
@@ -291,11 +291,45 @@ async def test_a_caller_who_has_the_finish_reason_gets_the_error_and_no_second_o
     reading = await reader.read(Call(targets.proxy.url, model=model))
     body = await targets.raw("openai_chat", model)
 
-    assert reading.ending == "error"
-    assert not second.attempts
     assert body.count(b'"finish_reason":"stop"') == 1
-    assert body.count(b'"error":{') == 1
-    assert b"[DONE]" not in body
+    if policy == "default":
+        assert (reading.ending, body.count(b'"error":{'), body.count(b"[DONE]")) == ("error", 1, 0)
+        assert not second.attempts
+    else:
+        assert (reading.text, reading.error) == (WHOLE, None)
+        assert (body.count(b'"error":{'), body.count(b"[DONE]")) == (0, 1)
+        assert last_message(second)["role"] == "user"
+
+
+@pytest.mark.parametrize("more", [chat_chunk("four "), call("{}", id="c", name="f")], ids=["text", "call"])
+async def test_nothing_follows_a_finish_reason_that_the_caller_has(more: bytes, restart: Pair) -> None:
+    model = f"pair-goes-beyond-{len(more)}"
+    restart.play(model, (_cut_after_finish,), answer(*map(chat_chunk, WORDS), more))
+
+    body = await restart.raw("openai_chat", model)
+
+    assert b"four " not in body
+    assert b"tool_calls" not in body
+    assert (body.count(b'"finish_reason":"stop"'), body.count(b'"error":{'), body.count(b"[DONE]")) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("reader", reader_params([reader for reader in STREAMING if reader.dialect == "anthropic"]))
+async def test_an_anthropic_caller_who_has_the_stop_reason_gets_the_rest(reader: Reader, from_anthropic: Pair) -> None:
+    """By the API a message has one `message_delta` or more."""
+    model = f"pair-stopped-{reader.name}"
+    from_anthropic.play(model, (_cut_after_finish,), (good,))
+
+    reading = await reader.read(Call(from_anthropic.proxy.url, model=model))
+    body = await from_anthropic.raw("anthropic", model)
+
+    assert (reading.text, reading.error) == (WHOLE, None)
+    assert [
+        body.count(b"event: %b\n" % name) for name in (b"message_start", b"content_block_stop", b"message_stop")
+    ] == [
+        1,
+        1,
+        1,
+    ]
 
 
 async def test_a_caller_who_was_not_told_the_finish_reason_gets_a_joined_answer(restart: Pair) -> None:

@@ -10,6 +10,7 @@ from proxy.hub.events import (
     ArgumentsDelta,
     BlockEnd,
     BlockStart,
+    CitationAdded,
     Event,
     FinishReason,
     MessageEnd,
@@ -103,6 +104,34 @@ def test_a_text_that_the_caller_saw_ended_cannot_grow() -> None:
     first = answer("Hello")[:-1]
 
     assert Restart(delivered(first)).take(answer("Hello there"))[-1] is DIFFERS
+
+
+@pytest.mark.parametrize("cut", [-1, -2], ids=["ended", "open"])
+def test_behind_a_finish_reason_that_the_caller_has_comes_the_end_alone(cut: int) -> None:
+    so_far = delivered(answer("Hello")[:cut])
+    so_far.has_finish_reason = True
+    second = answer("Hel", "lo", reasoning="anew")
+    cited = [*second[:-2], CitationAdded(1, "https://a.example"), Usage(1, 2), *second[-2:]]
+
+    joined = Restart(so_far).take(cited)
+
+    assert [event for event in joined if not isinstance(event, BlockEnd)] == [Usage(1, 2), END]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [answer("Hello there"), answer("Hello", " there"), answer("Hello", call="{}"), answer("Hell")],
+    ids=["more text", "more pieces", "a call", "less text"],
+)
+def test_a_second_answer_that_goes_on_behind_a_finish_reason_is_refused(second: list[Event]) -> None:
+    so_far = delivered(answer("Hello")[:-2])
+    so_far.has_finish_reason = True
+
+    joined = Restart(so_far).take(second)
+
+    assert joined[-1] is DIFFERS
+    assert not any(isinstance(event, TextDelta | BlockStart) for event in joined)
+    assert not so_far.is_text_only
 
 
 def test_reasoning_is_not_repeated_while_text_is() -> None:

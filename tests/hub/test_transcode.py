@@ -378,21 +378,18 @@ class Finishing(ToyDecoder):
 
 
 @pytest.mark.parametrize(
-    ("stream", "ending"),
-    [
-        (HALF, error_ending(ErrorKind.CUT)),
-        (wire([*EVENTS[:3], StreamError(ErrorKind.OVERLOADED, "busy")]), b""),
-    ],
+    "stream",
+    [HALF, wire([*EVENTS[:3], StreamError(ErrorKind.OVERLOADED, "busy")])],
     ids=["cut", "provider's own"],
 )
-def test_behind_a_finish_reason_that_was_relayed_no_error_is_held(stream: bytes, ending: bytes) -> None:
-    """The caller has the reason; a second answer would give it again, or content behind it."""
-    transcoder = Passthrough(SseSplitter(), Finishing(), ToyEncoder, is_toy_terminator, Delivered(1_000_000))
+def test_a_held_error_knows_of_a_finish_reason_that_was_relayed(stream: bytes) -> None:
+    delivered, other = Delivered(1_000_000), Delivered(1_000_000)
 
-    out = run(transcoder, [stream])
+    run(Passthrough(SseSplitter(), Finishing(), ToyEncoder, is_toy_terminator, delivered), [stream])
+    run(Passthrough(SseSplitter(), ToyDecoder(), ToyEncoder, is_toy_terminator, other), [stream])
 
-    assert out == (WHOLE_EVENTS_OF_HALF + ending if ending else stream)
-    assert (transcoder.is_holding, transcoder.ending()) == (False, b"")
+    assert (delivered.has_finish_reason, other.has_finish_reason) == (True, False)
+    assert not delivered.is_text_only
 
 
 @pytest.mark.parametrize("start", HOLDING)

@@ -82,6 +82,7 @@ class ChatEncoder:
         self._context = context
         self._is_deprecated = context.variant == FUNCTIONS
         self._ended = False
+        self._has_finish_reason = False
         self._usage: Usage | None = None
         self._calls: dict[int, _Call] = {}
         """Tool calls by block index."""
@@ -130,6 +131,10 @@ class ChatEncoder:
 
     def heartbeat(self) -> bytes:
         return HEARTBEAT
+
+    def note_finish_reason(self) -> None:
+        """See `hub.codec.EndsOnce`."""
+        self._has_finish_reason = True
 
     def _take(self, event: Event, out: list[bytes]) -> None:
         match event:
@@ -276,7 +281,8 @@ class ChatEncoder:
         word = finish_reason(event.reason, is_deprecated=self._is_deprecated)
         tier = service_tier(self._usage)
         told = b"" if tier is None else b',"service_tier":"' + tier.encode() + b'"'
-        out.append(self._open + b'{},"finish_reason":"' + word.encode() + b'"}]' + told + b"}\n\n")
+        if not self._has_finish_reason:
+            out.append(self._open + b'{},"finish_reason":"' + word.encode() + b'"}]' + told + b"}\n\n")
         if self._context.include_usage and self._usage is not None:
             out.append(self._head + b'],"usage":' + _json(usage_object(self._usage)) + b"}\n\n")
         out.append(DONE)
