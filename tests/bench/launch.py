@@ -5,7 +5,7 @@
 LOOP: asyncio or uvloop. COLLECTOR: frozen (as it is), or unfrozen.
 """
 
-import asyncio
+import os
 import sys
 
 from proxy.__main__ import main
@@ -17,10 +17,7 @@ COLLECTORS = ("frozen", "unfrozen")
 
 def prepare(loop: str, collector: str) -> None:
     """Change what the command will use."""
-    if loop == "uvloop":
-        import uvloop
-
-        asyncio.run = uvloop.run
+    os.environ["LLM_STREAM_PROXY_EVENT_LOOP"] = loop
     if collector == "unfrozen":
         serve.freeze = lambda: None
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -181,7 +182,8 @@ def facts() -> dict[str, str]:
         "machine": f"{os.cpu_count()} cores, {_processor()}",
         "kernel": platform.release(),
         "Python": platform.python_version(),
-        **{name: _package(name) for name in ("aiohttp", "msgspec", "httptools", "uvloop")},
+        **{name: _package(name) for name in ("aiohttp", "msgspec", "httptools")},
+        "the proxy's event loop": f"uvloop {_package('uvloop')}" if find_spec("uvloop") else "asyncio's own",
     }
 
 
