@@ -128,25 +128,41 @@ class Session:
             self._sink.write(out)
 
     async def finish(self, timeout_s: float) -> None:
-        """End the HTTP message; a caller that does not take its last bytes in time loses its connection."""
+        """End the HTTP message; a caller that takes nothing of what waits for it for `timeout_s` loses its connection."""
         assert self.response is not None
+        assert self._sink is not None
         if self._must_break():
             self._break()
             return
         protocol = self._request.protocol
         assert isinstance(protocol, CallerProtocol)
-        if self.response.is_whole and not protocol.writing_paused:
-            return
         try:
-            async with asyncio.timeout(timeout_s):
+            if not self.response.is_whole:
+                self._sink.write_last(b"")
+            if protocol.writing_paused:
+                await self._until_taken(protocol, self._sink, timeout_s)
+            if not self.response.is_whole:
                 await self.response.write_eof()
-                await protocol.drain_writes()
         except ConnectionError:
             # The caller has left, or was let go; the relay knows, and nobody is there to be told.
             return
         except TimeoutError:
             if self._request.transport is not None:
                 reset(self._request.transport)
+
+    @staticmethod
+    async def _until_taken(protocol: CallerProtocol, sink: StreamSink, timeout_s: float) -> None:
+        """Until little waits for the caller. Raises TimeoutError when it has taken nothing for `timeout_s`."""
+        waiting = sink.waiting_bytes()
+        while True:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await protocol.drain_writes()
+            except TimeoutError:
+                left = sink.waiting_bytes()
+                if left >= waiting:
+                    raise
+                waiting = left
 
     def _must_break(self) -> bool:
         """Whether the stream has failed and its dialect cannot say so."""

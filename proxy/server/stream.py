@@ -129,20 +129,22 @@ class StreamSink:
         if transport is None:
             self._begin_whole(data)
         elif not self._is_chunked:
-            self.write(data)
+            if data:
+                self.write(data)
         elif not transport.is_closing():
             transport.write(self._response.end_with(data))
 
     def _begin_whole(self, data: bytes) -> None:
         """Send the headers, `data`, and the end of the message at once."""
-        if self._request.transport is None:
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
             return
         if self._request.version < HttpVersion11:
             self.begin(data)
             return
         writer = run_now(self._response.prepare(self._request))
         assert isinstance(writer, StreamWriter)
-        self._transport = self._request.transport
+        self._transport = transport
         writer.chunked = False  # Framed here, with its end.
         run_now(writer.write(self._response.end_with(data), drain=False))
 
