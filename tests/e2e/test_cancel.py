@@ -126,8 +126,7 @@ async def test_an_answer_that_comes_in_the_turn_of_the_leaving_goes_nowhere(
     await _reach(stage, call, exchange)
     files_before = proxy.open_files()
 
-    # Stopped, the process finds both when it goes on, in the order in which they came.
-    proxy.process.send_signal(signal.SIGSTOP)
+    await proxy.stop_at_rest()
     call.half_close()
     exchange.release()
     await exchange.until_sent(len(STAGES[stage].body))

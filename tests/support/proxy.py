@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -64,6 +65,25 @@ class ProxyProcess:
 
     def open_files(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    async def stop_at_rest(self) -> None:
+        """SIGSTOP once it has done all that it was given and waits for more.
+
+        What comes while it is stopped is then found in the order in which it came: epoll puts a descriptor that it
+        has just reported before any newer one until it is asked again.
+        """
+        await self._until_state("S", samples=3)
+        self.process.send_signal(signal.SIGSTOP)
+        await self._until_state("T", samples=1)
+
+    async def _until_state(self, state: str, samples: int) -> None:
+        """Until the kernel says so `samples` times in a row, 10 ms apart (proc_pid_stat(5), third field)."""
+        seen = 0
+        async with asyncio.timeout(10):
+            while seen < samples:
+                await asyncio.sleep(0.01)
+                now = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+                seen = seen + 1 if now == state else 0
 
 
 @contextlib.asynccontextmanager
