@@ -14,6 +14,7 @@ from proxy.dialects.anthropic.stream import PING, AnthropicEncoder
 from proxy.dialects.base import StreamContext
 from proxy.framing.sse import SseFramer
 from proxy.hub.carried import MARK, Carried, unpack
+from proxy.hub.codec import EndsOnce
 from proxy.hub.errors import ErrorKind
 from proxy.hub.events import (
     ArgumentsDelta,
@@ -254,6 +255,18 @@ def test_no_reason_is_invented() -> None:
 
 def test_a_compaction_keeps_its_word() -> None:
     assert read_by_sdk(encode([START, MessageEnd(FinishReason.PAUSE, "compaction")])).reason == "compaction"
+
+
+def test_a_stop_reason_that_the_caller_has_is_not_written_again() -> None:
+    encoder = AnthropicEncoder(CONTEXT)
+    assert isinstance(encoder, EndsOnce)
+    encoder.encode([START, BlockStart(0, TextBlock()), TextDelta(0, "Hi")])
+    encoder.note_finish_reason()
+
+    assert [name for name, _ in frames(encoder.encode([BlockEnd(0), Usage(1, 2), END]))] == [
+        "content_block_stop",
+        "message_stop",
+    ]
 
 
 # --- errors

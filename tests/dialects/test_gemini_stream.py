@@ -14,6 +14,7 @@ from proxy.dialects.gemini.errors import STATUS
 from proxy.dialects.gemini.parts import FINISH_REASON
 from proxy.dialects.gemini.request import ARRAY
 from proxy.dialects.gemini.signatures import NO_SIGNATURE
+from proxy.hub.codec import EndsOnce
 from proxy.hub.completion import fold
 from proxy.hub.errors import HTTP_STATUS, ErrorKind
 from proxy.hub.events import (
@@ -209,6 +210,22 @@ def test_an_error_of_a_relayed_array_goes_on_inside_it() -> None:
     ending = encode(StreamError(ErrorKind.CUT, "cut"), context=relayed)
 
     assert [*json.loads(begun + ending)][1]["error"]["status"] == "INTERNAL"
+
+
+@pytest.mark.parametrize("usage", [None, Usage(input=3, output=2)])
+def test_a_finish_reason_that_the_caller_has_is_not_written_again(usage: Usage | None) -> None:
+    encoder, array = DIALECT.encoder(CONTEXT), DIALECT.encoder(ARRAY_CONTEXT)
+    ending: list[Event] = [BlockEnd(0), *([usage] if usage else []), END]
+    begun = [each.encode([START, *text(0, "a")[:-1]]) for each in (encoder, array)]
+    assert isinstance(encoder, EndsOnce) and isinstance(array, EndsOnce)
+    encoder.note_finish_reason()
+    array.note_finish_reason()
+
+    events, whole = frames(begun[0] + encoder.encode(ending)), json.loads(begun[1] + array.encode(ending))
+
+    assert events == whole
+    assert not any("finishReason" in one["candidates"][0] for one in events)
+    assert [one.get("usageMetadata") is not None for one in events] == [False, *([True] if usage else [])]
 
 
 def test_heartbeats_are_read_as_nothing() -> None:

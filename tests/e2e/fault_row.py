@@ -99,7 +99,30 @@ ANTHROPIC = Wire(
         '"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":3}}'
     ).encode(),
 )
-WIRES = {wire.kind: wire for wire in (CHAT, ANTHROPIC)}
+
+
+def _candidate(text: str, finish: str = "") -> bytes:
+    candidate = f'{{"content":{{"parts":[{{"text":"{text}"}}],"role":"model"}},{finish}"index":0}}'
+    return (
+        f'data: {{"candidates":[{candidate}],"usageMetadata":{{"promptTokenCount":5,"candidatesTokenCount":1}},'
+        '"modelVersion":"m","responseId":"g1"}\r\n\r\n'
+    ).encode()
+
+
+GEMINI = Wire(
+    kind="gemini",
+    begin=b"",
+    words=tuple(map(_candidate, WORDS)),
+    finish=_candidate("", '"finishReason":"STOP",'),
+    terminator=b"",
+    ping=b": ping\r\n\r\n",
+    error=b'data: {"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}\r\n\r\n',
+    whole_json=(
+        f'{{"candidates":[{{"content":{{"parts":[{{"text":"{WHOLE}"}}],"role":"model"}},"finishReason":"STOP",'
+        '"index":0}],"modelVersion":"m","responseId":"g1"}'
+    ).encode(),
+)
+WIRES = {wire.kind: wire for wire in (CHAT, ANTHROPIC, GEMINI)}
 
 
 class Then(Enum):

@@ -42,8 +42,16 @@ class Scenario:
         return self.attempts[index]
 
 
+def asked_for(path: str, body: bytes) -> tuple[str, str]:
+    """The format and the model of a request."""
+    if "/models/" in path:
+        return "gemini", path.partition("/models/")[2].partition(":")[0]
+    kind = "anthropic" if path.endswith("/messages") else "openai_chat"
+    return kind, msgspec.json.decode(body)["model"]
+
+
 class FaultyUpstream:
-    """Serves every scenario on one port; the request's `model` says which, its path says in which format."""
+    """Serves every scenario on one port; the model that is asked for says which, the path says in which format."""
 
     def __init__(self) -> None:
         self.server = RawServer(self._serve)
@@ -68,15 +76,15 @@ class FaultyUpstream:
                 self._idle[number] = peer
                 request = await peer.request()
                 self._idle.pop(number, None)
-                scenario = self.scenarios[msgspec.json.decode(request.body)["model"]]
+                kind, model = asked_for(request.target, request.body)
+                scenario = self.scenarios[model]
                 attempt = Attempt(number, time.monotonic(), request.body)
                 seen.append(attempt)
                 async with scenario.arrived:
                     scenario.attempts.append(attempt)
                     scenario.arrived.notify_all()
                 script = scenario.answers[min(len(scenario.attempts), len(scenario.answers)) - 1]
-                wire = WIRES["anthropic" if request.target.endswith("/messages") else "openai_chat"]
-                for step in script(wire):
+                for step in script(WIRES[kind]):
                     if await self._play(peer, step):
                         return
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -63,6 +63,13 @@ async def default(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pai
         yield running
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def from_gemini(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    folder = tmp_path_factory.mktemp("gemini")
+    async with pair(folder, first_kind="gemini", on_cut="restart", breaker={"failures": 0}) as running:
+        yield running
+
+
 NO_REASONING = {"text_stream"}
 """Dialects that have no place for it."""
 KEEPS_THE_LAST_PIECE = {"openai-js-helper"}
@@ -315,21 +322,32 @@ async def test_nothing_follows_a_finish_reason_that_the_caller_has(more: bytes, 
 
 @pytest.mark.parametrize("reader", reader_params([reader for reader in STREAMING if reader.dialect == "anthropic"]))
 async def test_an_anthropic_caller_who_has_the_stop_reason_gets_the_rest(reader: Reader, from_anthropic: Pair) -> None:
-    """By the API a message has one `message_delta` or more."""
     model = f"pair-stopped-{reader.name}"
     from_anthropic.play(model, (_cut_after_finish,), (good,))
 
     reading = await reader.read(Call(from_anthropic.proxy.url, model=model))
     body = await from_anthropic.raw("anthropic", model)
 
-    assert (reading.text, reading.error) == (WHOLE, None)
-    assert [
-        body.count(b"event: %b\n" % name) for name in (b"message_start", b"content_block_stop", b"message_stop")
-    ] == [
-        1,
-        1,
-        1,
-    ]
+    assert (reading.text, reading.finish, reading.error) == (WHOLE, "stop", None)
+    once = (b"message_start", b"content_block_stop", b"message_delta", b"message_stop")
+    assert [body.count(b"event: %b\n" % name) for name in once] == [1, 1, 1, 1]
+    assert body.count(b'"stop_reason":"') == 1
+
+
+@pytest.mark.parametrize("reader", reader_params([reader for reader in STREAMING if reader.dialect == "gemini"]))
+async def test_a_gemini_caller_who_has_the_finish_reason_gets_no_second_one(reader: Reader, from_gemini: Pair) -> None:
+    """This API's reason is its terminator, but for the end of the body, at which the answer was cut."""
+    model = f"pair-stopped-{reader.name}"
+    from_gemini.play(model, (_cut_after_finish,), answer(*map(chat_chunk, WORDS), usage(3, 2)))
+
+    reading = await reader.read(Call(from_gemini.proxy.url, model=model))
+    path = f"/v1beta/models/{model}:streamGenerateContent"
+    request = {"contents": [{"role": "user", "parts": [{"text": "count"}]}]}
+    events = await from_gemini.http.post(f"{path}?alt=sse", json=request)
+
+    assert (reading.text, reading.finish, reading.error) == (WHOLE, "stop", None)
+    assert events.content.count(b'"finishReason"') == 1
+    assert msgspec.json.decode(events.content.split(b"data: ")[-1])["usageMetadata"]["promptTokenCount"] == 8
 
 
 async def test_a_caller_who_was_not_told_the_finish_reason_gets_a_joined_answer(restart: Pair) -> None:

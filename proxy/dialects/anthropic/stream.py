@@ -74,6 +74,7 @@ class AnthropicEncoder:
         self._sequencer = Sequencer()
         self._usage: Usage | None = None
         self._next_index = 0
+        self._has_stop_reason = False
         # The block that is being written.
         self._head: bytes | None = None
         """What its deltas begin with; `None`: none is open, or the open one is left out."""
@@ -118,6 +119,10 @@ class AnthropicEncoder:
     def heartbeat(self) -> bytes:
         return PING
 
+    def note_finish_reason(self) -> None:
+        """See `hub.codec.EndsOnce`."""
+        self._has_stop_reason = True
+
     # --- the message
 
     def _start(self, event: MessageStart, usage: Usage | None, out: list[bytes]) -> None:
@@ -126,9 +131,11 @@ class AnthropicEncoder:
         out.append(_frame(b"message_start", {"type": "message_start", "message": head}))
 
     def _end(self, event: MessageEnd, out: list[bytes]) -> None:
-        delta: Json = {"stop_reason": stop_reason(event), "stop_sequence": event.stop_sequence}
-        fields: Json = {"type": "message_delta", "delta": delta, "usage": usage_counts(self._usage)}
-        out.append(_frame(b"message_delta", fields))
+        if not self._has_stop_reason:
+            # Another one for the usage alone is no way out: SDKs take its reason, given or not, for the message's.
+            delta: Json = {"stop_reason": stop_reason(event), "stop_sequence": event.stop_sequence}
+            fields: Json = {"type": "message_delta", "delta": delta, "usage": usage_counts(self._usage)}
+            out.append(_frame(b"message_delta", fields))
         out.append(MESSAGE_STOP)
 
     # --- blocks

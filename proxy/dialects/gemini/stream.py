@@ -96,6 +96,7 @@ class GeminiEncoder:
         self._has_refused = False
         self._usage: Usage | None = None
         self._citations = Citations()
+        self._has_finish_reason = False
         self._ended = False
 
     def _set_tail(self, model: str) -> None:
@@ -124,6 +125,10 @@ class GeminiEncoder:
         if self._ended:
             return b""
         return b"\n" if self._is_array else b"data: %b\r\n\r\n" % _EMPTY
+
+    def note_finish_reason(self) -> None:
+        """See `hub.codec.EndsOnce`."""
+        self._has_finish_reason = True
 
     # --- events
 
@@ -211,6 +216,16 @@ class GeminiEncoder:
             self._add(out, _HEAD + b'{"text":""}],"role":"model"},%b,"index":0}],%b' % (fields, self._names))
 
     def _finish(self, out: list[bytes], end: MessageEnd) -> None:
+        usage = b"" if self._usage is None else b'"usageMetadata":%b,' % usage_metadata(self._usage)
+        if not self._has_finish_reason:
+            self._add(out, b'{"candidates":[{%b}],%b%b' % (self._finish_candidate(end), usage, self._names))
+        elif usage:
+            # With an empty text, as for citations.
+            self._add(out, b"%b,%b%b" % (_EMPTY[:-1], usage, self._names))
+        self._end(out)
+
+    def _finish_candidate(self, end: MessageEnd) -> bytes:
+        """The fields of the last candidate."""
         failed_calls = self._call_writer.failed
         word = finish_word(end, has_refused=self._has_refused, has_failed_calls=bool(failed_calls))
         candidate = finish_fields(word, failed_calls) + b',"index":0'
@@ -220,9 +235,7 @@ class GeminiEncoder:
         grounding = self._citations.grounding()
         if grounding is not None:
             candidate += b',"groundingMetadata":%b' % grounding
-        usage = b"" if self._usage is None else b'"usageMetadata":%b,' % usage_metadata(self._usage)
-        self._add(out, b'{"candidates":[{%b}],%b%b' % (candidate, usage, self._names))
-        self._end(out)
+        return candidate
 
     def _fail(self, out: list[bytes], error: StreamError) -> None:
         self._add(out, unbroken(stream_error_body(error)))
