@@ -517,3 +517,11 @@ def test_the_first_delta_leaves_with_the_read_that_brought_it() -> None:
     events = decoder.feed(sse(event("response.output_text.delta", output_index=0, content_index=0, delta="now")))
 
     assert events == [BlockStart(0, TextBlock()), TextDelta(0, "now")]
+
+
+@pytest.mark.parametrize("name", ["odd-no-output-index", "odd-index-per-delta"])
+def test_streams_of_local_servers_say_everything_once(name: str) -> None:
+    """llama.cpp numbers no items and repeats them all at the end; vLLM counts `content_index` with every delta."""
+    found = read_by_hub(decode(fixture(name)))
+
+    assert (found.reasoning, found.text) == ([("The user greets. Answer.", None)], ["Hello there!"])

@@ -9,6 +9,8 @@ missing*, and nothing is ever said twice:
   nothing, because what was sent cannot be taken back.
 * Parts of a repetition are paired with the runs seen so far in order, not by their index: Bedrock numbers its only part
   1 while streaming and 0 in the snapshot (recording bedrock-mantle chat-streams).
+* A delta with another index than the one before begins another part only if that part was announced, or the one before
+  was repeated: vLLM counts `content_index` up with every delta of one part.
 
 An item opens its blocks when it has something to say, so an empty one leaves no block. Calls and images are in
 `tools`.
@@ -74,15 +76,21 @@ class Item(Protocol):
 class Run:
     """How much of one text has been delivered. Keeps a length and the last piece, not the text."""
 
-    __slots__ = ("last", "length")
+    __slots__ = ("is_repeated", "last", "length")
 
     def __init__(self) -> None:
         self.length = 0
         self.last = ""
+        self.is_repeated = False
+        """A `….done` event has told its whole text."""
 
     def take(self, piece: str) -> None:
         self.length += len(piece)
         self.last = piece
+
+    def goes_on(self, whole: str) -> bool:
+        """Whether what comes with another, unannounced index is still of this text. `whole`: a repetition, or empty."""
+        return not self.is_repeated or (len(whole) == self.length and whole.endswith(self.last))
 
     def rest_of(self, whole: str) -> str:
         """What `whole` says beyond this run; nothing, unless it continues it."""
@@ -98,13 +106,15 @@ class Run:
 class TextRun(Run):
     """A text or refusal part that is open as block `index`."""
 
-    __slots__ = ("citations", "index", "is_open", "is_refusal")
+    __slots__ = ("citations", "index", "is_joined", "is_open", "is_refusal")
 
     def __init__(self, index: int, is_refusal: bool) -> None:
         super().__init__()
         self.index = index
         self.is_refusal = is_refusal
         self.citations = 0
+        self.is_joined = False
+        """It took deltas of more than one index."""
         self.is_open = True
 
 
@@ -117,10 +127,16 @@ class Message:
         self.parts: dict[tuple[bool, int], TextRun] = {}
         """By (is a refusal, content index), in order of opening. The hot path of the decoder looks here itself."""
         self._blocks = blocks
+        self._announced: set[tuple[bool, int]] = set()
+        self._last: TextRun | None = None
 
     @property
     def has_refusal(self) -> bool:
         return any(is_refusal for is_refusal, _ in self.parts)
+
+    def announce_part(self, content_index: int, part: wire.Part) -> None:
+        """`content_part.added`: what comes with this index is a part of its own."""
+        self._announced.add((part.type == "refusal", content_index))
 
     def add(self, is_refusal: bool, content_index: int, piece: str) -> None:
         """A fragment of a part; what comes for a part that has ended is ignored."""
@@ -133,7 +149,9 @@ class Message:
     def repeat(self, is_refusal: bool, content_index: int, whole: str) -> None:
         """A `….done` event with the text of a part."""
         if whole and not self.is_done:
-            self._complete(self._run(is_refusal, content_index), whole)
+            run = self._run(is_refusal, content_index, whole)
+            run.is_repeated = True
+            self._complete(run, whole)
 
     def cite(self, content_index: int, annotation: msgspec.Raw) -> None:
         if self.is_done:
@@ -146,8 +164,8 @@ class Message:
         """`content_part.done`: the part is whole."""
         is_refusal = part.type == "refusal"
         self.repeat(is_refusal, content_index, _text_of(part))
-        run = self.parts.get((is_refusal, content_index))
-        if run is not None:
+        run = self.parts.get((is_refusal, content_index), self._last)
+        if run is not None and run.is_refusal is is_refusal:
             self._cite_rest(run, part)
             self._end(run)
 
@@ -158,6 +176,8 @@ class Message:
         for is_refusal in (False, True):
             runs = [run for key, run in sorted(self.parts.items()) if key[0] is is_refusal]
             parts = [part for part in content if (part.type == "refusal") is is_refusal and _text_of(part)]
+            if runs and runs[-1].is_joined:
+                parts = _joined(parts, len(runs))
             for position, part in enumerate(parts):
                 run = runs[position] if position < len(runs) else self._new_run(is_refusal)
                 self._complete(run, _text_of(part))
@@ -169,15 +189,24 @@ class Message:
         for run in self.parts.values():
             self._end(run)
 
-    def _run(self, is_refusal: bool, content_index: int) -> TextRun:
-        run = self.parts.get((is_refusal, content_index))
-        if run is None:
-            index = self._blocks.open(RefusalBlock() if is_refusal else TextBlock())
-            run = self.parts[is_refusal, content_index] = TextRun(index, is_refusal)
+    def _run(self, is_refusal: bool, content_index: int, whole: str = "") -> TextRun:
+        key = (is_refusal, content_index)
+        run = self.parts.get(key)
+        if run is not None:
+            return run
+        last = self._last
+        is_alike = last is not None and last.is_open and last.is_refusal is is_refusal
+        if last is not None and is_alike and key not in self._announced and last.goes_on(whole):
+            last.is_joined = True
+            return last
+        index = self._blocks.open(RefusalBlock() if is_refusal else TextBlock())
+        self._last = run = self.parts[key] = TextRun(index, is_refusal)
         return run
 
     def _new_run(self, is_refusal: bool) -> TextRun:
-        return self._run(is_refusal, 1 + max((index for _, index in self.parts), default=-1))
+        content_index = 1 + max((index for _, index in self.parts), default=-1)
+        self._announced.add((is_refusal, content_index))
+        return self._run(is_refusal, content_index)
 
     def _complete(self, run: TextRun, whole: str) -> None:
         rest = run.rest_of(whole) if run.is_open else ""
@@ -218,6 +247,17 @@ def _text_of(part: wire.Part) -> str:
     return (part.refusal if part.type == "refusal" else part.text) or ""
 
 
+def _joined(parts: list[wire.Part], count: int) -> list[wire.Part]:
+    """`parts` as at most `count`: the last ones are one, as they were delivered."""
+    head, tail = parts[: count - 1], parts[count - 1 :]
+    if len(tail) < 2:
+        return parts
+    annotations = [annotation for part in tail for annotation in part.annotations or ()]
+    text = "".join(part.text or "" for part in tail)
+    refusal = "".join(part.refusal or "" for part in tail)
+    return [*head, wire.Part(tail[0].type, text, refusal, annotations)]
+
+
 # --- reasoning
 
 PARAGRAPH = "\n\n"
@@ -237,22 +277,38 @@ class Reasoning:
         self._index: int | None = None
         self._runs: dict[tuple[bool, int], Run] = {}
         """By (is content, part index), in order of opening."""
-        self._last: Run | None = None
+        self._last: tuple[tuple[bool, int], Run] | None = None
+        self._announced: set[int] = set()
+
+    def announce_part(self, part_index: int, _part: wire.Part) -> None:
+        """`reasoning_part.added`: content with this index is a part of its own."""
+        self._announced.add(part_index)
 
     def add(self, is_content: bool, part_index: int, piece: str) -> None:
         if piece and not self.is_done:
-            self._deliver((is_content, part_index), piece)
+            self._deliver(self._key(is_content, part_index), piece)
 
     def repeat(self, is_content: bool, part_index: int, whole: str) -> None:
         """A `….done` event with the text of a part."""
-        if self.is_done:
+        if self.is_done or not whole:
             return
-        run = self._runs.get((is_content, part_index))
+        key = self._key(is_content, part_index, whole)
+        run = self._runs.get(key)
         if run is None:
-            self.add(is_content, part_index, whole)
-        elif run is self._last and (rest := run.rest_of(whole)):
+            self._deliver(key, whole)
+        elif self._last is not None and run is self._last[1] and (rest := run.rest_of(whole)):
             # Only the text at the end of the block can still grow.
-            self._deliver((is_content, part_index), rest)
+            self._deliver(key, rest)
+        self._runs[key].is_repeated = True
+
+    def _key(self, is_content: bool, part_index: int, whole: str = "") -> tuple[bool, int]:
+        """The part that is meant: the one before, where content with another index was not announced."""
+        key = (is_content, part_index)
+        if is_content and self._last is not None and key not in self._runs and part_index not in self._announced:
+            before, run = self._last
+            if before[0] and run.goes_on(whole):
+                return before
+        return key
 
     def fill(self, snapshot: msgspec.Raw) -> None:
         if self.is_done:
@@ -263,6 +319,7 @@ class Reasoning:
             texts = [part.text for part in parts or [] if part.text]
             for position, text in enumerate(texts):
                 free = 1 + max((index for _, index in self._runs), default=-1)
+                self._announced.add(free)
                 self.repeat(is_content, keys[position][1] if position < len(keys) else free, text)
         if item.encrypted_content:
             self._prove(item.encrypted_content, item.id)
@@ -283,7 +340,7 @@ class Reasoning:
         if run is None:
             run = self._runs[key] = Run()
         run.take(piece)
-        self._last = run
+        self._last = (key, run)
         self._blocks.out.append(ReasoningDelta(self._index, piece))
 
     def _prove(self, encrypted: str, id: str | None) -> None:

@@ -2,10 +2,11 @@
 
     created → in_progress → (item added → deltas → item done)* → completed | incomplete | failed, or `error`
 
-Events are matched to items by `output_index` only: GitHub Copilot gives every event new ids (recording
-github-copilot-id-rotation), OpenRouter a new id in the terminal snapshot. Items may interleave: OpenRouter ends its
-reasoning after the message. What an item makes of its events is in `items` and
-`tools`; here they are found, and whatever the terminal snapshot holds beyond them is added before the end.
+Events are matched to items by `output_index`: GitHub Copilot gives every event new ids (recording
+github-copilot-id-rotation), OpenRouter a new id in the terminal snapshot. Only where there is no index, as from
+llama.cpp, by id. Items may interleave: OpenRouter ends its reasoning after the message, llama.cpp every item at the
+end. What an item makes of its events is in `items` and `tools`; here they are found, and whatever the terminal snapshot
+holds beyond them is added before the end.
 
 The finish reason is derived: the API only says completed, or incomplete and why.
 """
@@ -36,6 +37,9 @@ FAILED_MESSAGE = "The provider reported that the response failed."
 FAILED_STATUS = frozenset({"failed", "cancelled"})
 
 _TEXT_DELTA = "response.output_text.delta"
+
+Place = int | str
+"""An `output_index`, or the id of an item in a stream without them."""
 
 
 class ResponsesDecoder:
@@ -105,6 +109,11 @@ def _event(payload: bytes) -> wire.StreamEvent | None:
         raise
 
 
+def _place(event: wire.StreamEvent) -> Place:
+    """Where the item stands that `event` speaks of."""
+    return (event.item_id or 0) if event.output_index is None else event.output_index
+
+
 class Answer:
     """The state of one answer: its items, and what it has said of itself."""
 
@@ -112,8 +121,8 @@ class Answer:
         self.blocks = Blocks()
         self.is_ended = False
         self._is_started = False
-        self._items: dict[int, Item] = {}
-        """The item that each `output_index` means now."""
+        self._items: dict[Place, Item] = {}
+        """The item that each place means now."""
         self._all: list[Item] = []
 
     # --- lifecycle
@@ -193,7 +202,8 @@ class Answer:
 
     def add_text(self, event: wire.StreamEvent) -> bool:
         """The hot path: a text delta of a part that is open. False: take the long way."""
-        message = self._items.get(event.output_index or 0)
+        place: Place | None = event.output_index
+        message = self._items.get((event.item_id or 0) if place is None else place)
         if type(message) is not Message:
             return False
         run = message.parts.get((False, event.content_index or 0))
@@ -205,43 +215,49 @@ class Answer:
         self.blocks.out.append(TextDelta(run.index, piece))
         return True
 
-    def announce(self, position: int, raw: msgspec.Raw) -> Item:
-        """The item of `output_item.added`. A second announcement of an item that is not done only adds to the first."""
+    def announce(self, event: wire.StreamEvent) -> Item:
+        """The item of `output_item.added`. A second announcement of an item only adds to the first."""
+        raw = event.item
         head = wire.read(wire.ITEM_HEAD, raw, "an output item")
-        known = self._items.get(position)
-        if known is not None and not known.is_done and known.head.type == head.type:
-            if isinstance(known, Call):
-                known.announce(head, bytes(raw).decode("utf-8", "replace"))
-            return known
+        place: Place | None = event.output_index
+        if place is None:
+            place = head.id or head.call_id or 0
+        known = self._items.get(place)
+        if known is not None and known.head.type == head.type:
+            is_same = isinstance(place, str) or (bool(head.id) and head.id == known.head.id)
+            if is_same or not known.is_done:
+                if isinstance(known, Call):
+                    known.announce(head, bytes(raw).decode("utf-8", "replace"))
+                return known
         self.start("", "")
-        item = self._new(head, position, raw)
-        self._keep(position, item)
+        item = self._new(head, len(self._all) if isinstance(place, str) else place, raw)
+        self._keep(place, item)
         return item
 
-    def message(self, position: int) -> Message:
-        """The message at `position`, announced or not."""
-        known = self._items.get(position)
+    def message(self, event: wire.StreamEvent) -> Message:
+        """The message that `event` speaks of, announced or not."""
+        known = self.find(event)
         if isinstance(known, Message):
             return known
         message = Message(wire.ItemHead("message"), self.blocks)
-        self._keep(position, message)
+        self._keep(_place(event), message)
         return message
 
-    def reasoning(self, position: int) -> Reasoning:
-        """The reasoning item at `position`, announced or not."""
-        known = self._items.get(position)
+    def reasoning(self, event: wire.StreamEvent) -> Reasoning:
+        """The reasoning item that `event` speaks of, announced or not."""
+        known = self.find(event)
         if isinstance(known, Reasoning):
             return known
         reasoning = Reasoning(wire.ItemHead("reasoning"), self.blocks)
-        self._keep(position, reasoning)
+        self._keep(_place(event), reasoning)
         return reasoning
 
-    def find(self, position: int) -> Item | None:
-        return self._items.get(position)
+    def find(self, event: wire.StreamEvent) -> Item | None:
+        return self._items.get(_place(event))
 
-    def _keep(self, position: int, item: Item) -> None:
+    def _keep(self, place: Place, item: Item) -> None:
         self.start("", "")
-        self._items[position] = item
+        self._items[place] = item
         self._all.append(item)
 
     def _new(self, head: wire.ItemHead, position: int, raw: msgspec.Raw) -> Item:
@@ -293,33 +309,42 @@ def _response(event: wire.StreamEvent) -> wire.Response:
 
 def _on_item_added(answer: Answer, event: wire.StreamEvent) -> None:
     if wire.is_given(event.item):
-        answer.announce(event.output_index or 0, event.item)
+        answer.announce(event)
 
 
 def _on_item_done(answer: Answer, event: wire.StreamEvent) -> None:
     if wire.is_given(event.item):
-        answer.announce(event.output_index or 0, event.item).fill(event.item)
+        answer.announce(event).fill(event.item)
 
 
 def _on_text_delta(answer: Answer, event: wire.StreamEvent) -> None:
-    answer.message(event.output_index or 0).add(False, event.content_index or 0, event.delta or "")
+    answer.message(event).add(False, event.content_index or 0, event.delta or "")
 
 
 def _on_text_done(answer: Answer, event: wire.StreamEvent) -> None:
-    answer.message(event.output_index or 0).repeat(False, event.content_index or 0, event.text or "")
+    answer.message(event).repeat(False, event.content_index or 0, event.text or "")
 
 
 def _on_refusal_delta(answer: Answer, event: wire.StreamEvent) -> None:
-    answer.message(event.output_index or 0).add(True, event.content_index or 0, event.delta or "")
+    answer.message(event).add(True, event.content_index or 0, event.delta or "")
 
 
 def _on_refusal_done(answer: Answer, event: wire.StreamEvent) -> None:
-    answer.message(event.output_index or 0).repeat(True, event.content_index or 0, event.refusal or "")
+    answer.message(event).repeat(True, event.content_index or 0, event.refusal or "")
 
 
 def _on_annotation(answer: Answer, event: wire.StreamEvent) -> None:
     if wire.is_given(event.annotation):
-        answer.message(event.output_index or 0).cite(event.content_index or 0, event.annotation)
+        answer.message(event).cite(event.content_index or 0, event.annotation)
+
+
+def _on_part_added(answer: Answer, event: wire.StreamEvent) -> None:
+    if not wire.is_given(event.part):
+        return
+    part = wire.read(wire.PART, event.part, "a content part")
+    item = answer.find(event)
+    if isinstance(item, Message | Reasoning):
+        item.announce_part(event.content_index or 0, part)
 
 
 def _on_part_done(answer: Answer, event: wire.StreamEvent) -> None:
@@ -327,41 +352,41 @@ def _on_part_done(answer: Answer, event: wire.StreamEvent) -> None:
         return
     part = wire.read(wire.PART, event.part, "a content part")
     if part.type in ("output_text", "refusal"):
-        answer.message(event.output_index or 0).end_part(event.content_index or 0, part)
+        answer.message(event).end_part(event.content_index or 0, part)
     elif part.type == "reasoning_text":
-        answer.reasoning(event.output_index or 0).repeat(True, event.content_index or 0, part.text or "")
+        answer.reasoning(event).repeat(True, event.content_index or 0, part.text or "")
 
 
 def _on_summary_delta(answer: Answer, event: wire.StreamEvent) -> None:
-    answer.reasoning(event.output_index or 0).add(False, event.summary_index or 0, event.delta or "")
+    answer.reasoning(event).add(False, event.summary_index or 0, event.delta or "")
 
 
 def _on_summary_done(answer: Answer, event: wire.StreamEvent) -> None:
-    answer.reasoning(event.output_index or 0).repeat(False, event.summary_index or 0, event.text or "")
+    answer.reasoning(event).repeat(False, event.summary_index or 0, event.text or "")
 
 
 def _on_summary_part_done(answer: Answer, event: wire.StreamEvent) -> None:
     if wire.is_given(event.part):
         text = wire.read(wire.PART, event.part, "a summary part").text or ""
-        answer.reasoning(event.output_index or 0).repeat(False, event.summary_index or 0, text)
+        answer.reasoning(event).repeat(False, event.summary_index or 0, text)
 
 
 def _on_reasoning_delta(answer: Answer, event: wire.StreamEvent) -> None:
-    answer.reasoning(event.output_index or 0).add(True, event.content_index or 0, event.delta or "")
+    answer.reasoning(event).add(True, event.content_index or 0, event.delta or "")
 
 
 def _on_reasoning_done(answer: Answer, event: wire.StreamEvent) -> None:
-    answer.reasoning(event.output_index or 0).repeat(True, event.content_index or 0, event.text or "")
+    answer.reasoning(event).repeat(True, event.content_index or 0, event.text or "")
 
 
 def _on_arguments_delta(answer: Answer, event: wire.StreamEvent) -> None:
-    item = answer.find(event.output_index or 0)
+    item = answer.find(event)
     if isinstance(item, Call | Hosted):
         item.add(event.delta or "")
 
 
 def _on_arguments_done(answer: Answer, event: wire.StreamEvent) -> None:
-    item = answer.find(event.output_index or 0)
+    item = answer.find(event)
     if isinstance(item, Call):
         item.announce(wire.ItemHead(item.head.type, item.head.id, item.head.call_id, event.name), None)
     if isinstance(item, Call | Hosted):
@@ -382,10 +407,13 @@ HANDLERS: dict[str, Callable[[Answer, wire.StreamEvent], None]] = {
     "response.queued": _on_start,
     "response.in_progress": _on_start,
     "response.output_item.added": _on_item_added,
+    "response.content_part.added": _on_part_added,
+    "response.reasoning_part.added": _on_part_added,
     "response.output_text.annotation.added": _on_annotation,
     "response.output_text.done": _on_text_done,
     "response.refusal.done": _on_refusal_done,
     "response.content_part.done": _on_part_done,
+    "response.reasoning_part.done": _on_part_done,
     "response.reasoning_summary_text.done": _on_summary_done,
     "response.reasoning_summary_part.done": _on_summary_part_done,
     "response.reasoning_text.done": _on_reasoning_done,

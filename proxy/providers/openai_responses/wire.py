@@ -21,6 +21,7 @@ class StreamEvent(msgspec.Struct, gc=False):
     type: str = ""
     delta: str | None = None
     output_index: int | None = None
+    item_id: str | None = None
     content_index: int | None = None
     summary_index: int | None = None
     text: str | None = None
