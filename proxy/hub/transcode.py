@@ -171,6 +171,10 @@ class Splitter(Protocol):
     def finish(self) -> bytes: ...
 
 
+MOST_OPENING_BYTES = 65536
+"""Of JSON outside of any event that is held back at a stream's beginning: far more than an error says."""
+
+
 class Passthrough:
     """Relay whole frames untouched, and read along.
 
@@ -179,6 +183,9 @@ class Passthrough:
     writes heartbeats and the error ending; most streams need none.
 
     With `delivered`, errors are held back until `ending`, the provider's own error event among them.
+
+    JSON with which a stream begins and that is no event waits for the first event: where none comes, it is the way in
+    which some gateways say an error under a status of 200, and its caller shall get one with a status of its own.
     """
 
     def __init__(
@@ -204,10 +211,14 @@ class Passthrough:
         self._encoder_made: StreamEncoder | None = None
         self._is_terminator = is_terminator
         self._saw_terminator = False
+        self._opening = b""
+        """JSON with which the stream begins and in which the tap saw no event."""
+        self._is_steady = False
+        """Whether bytes go straight through: the stream has begun and not failed. One question for each read."""
 
     def feed(self, data: bytes) -> bytes:
-        if self.summary.error is not None and not self.relays_on:
-            return b""
+        if not self._is_steady:
+            return self._feed_unsteady(data)
         try:
             whole = self._splitter.feed(data)
         except UpstreamProtocolError as fault:
@@ -216,10 +227,29 @@ class Passthrough:
             self._observe(whole)
             if self.summary.error is not None and not self.relays_on:
                 if self._delivered is not None:
+                    self._is_steady = False
                     self._note_finish(self._delivered)
                     return self._hold_back(whole)
                 self.relays_on = True
         return whole
+
+    def _feed_unsteady(self, data: bytes) -> bytes:
+        """`feed` at the stream's beginning and after its failure."""
+        if self.summary.error is not None and not self.relays_on:
+            return b""
+        self._is_steady = True
+        opening, self._opening = self._opening, b""
+        whole = self.feed(data)
+        if self.summary.error is not None:
+            return whole
+        opening += whole
+        if self.summary.events:
+            return opening
+        self._is_steady = False
+        if opening.lstrip()[:1] not in (b"{", b"[") or len(opening) > MOST_OPENING_BYTES:
+            return opening
+        self._opening = opening
+        return b""
 
     def finish(self) -> bytes:
         summary = self.summary
@@ -236,7 +266,7 @@ class Passthrough:
         if self._tap is None and self._saw_terminator:
             return rest
         if summary.end is not None:
-            return rest
+            return self._opening + rest
         # An error of the provider's that shows only now stood in no whole event: no SDK would see it in `rest`.
         error, summary.error = summary.error or StreamError(ErrorKind.CUT, CUT_MESSAGE), None
         return self.fail(error)
@@ -245,6 +275,7 @@ class Passthrough:
         if self.summary.ended:
             return b""
         self.summary.error = error
+        self._is_steady = False
         if self._delivered is not None:
             self._note_finish(self._delivered)
             self.is_holding = True

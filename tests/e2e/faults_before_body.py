@@ -41,6 +41,8 @@ def _refused(status: int, text: str = "Bad luck.", *lines: bytes) -> bytes:
 
 REFUSED = b'{"error":{"message":"Bad luck.","type":"invalid_request_error","param":"messages","code":"%b"}}'
 
+BARE_ERROR = b'{"error":{"message":"Too busy.","type":"server_error","code":503}}\n\n'
+
 ANTHROPIC_STATUS = {408: 504, 418: 400, 422: 400, 500: 502, 503: 529, 599: 502}
 """Where Anthropic's API has no such status: what its callers get instead."""
 
@@ -406,6 +408,28 @@ OPENINGS = [
         (lambda wire: (streamed(wire.error),),),
         failed(503, "error_event", closed=Closed.ANY),
         failed(529, "error_event", closed=Closed.ANY),
+    ),
+    Row(
+        "bare_error_first",
+        "200, and an error as bare JSON and a blank line in place of events",
+        always(streamed(BARE_ERROR)),
+        failed(503, "error_event", closed=Closed.ANY, says="Too busy."),
+        failed(529, "error_event", closed=Closed.ANY, says="Too busy."),
+    ),
+    Row(
+        "bare_error_in_pieces",
+        "the same in pieces, and the connection's end",
+        always(UNTIL_CLOSE + BARE_ERROR[:9], BARE_ERROR[9:-1], BARE_ERROR[-1:], Then.FIN),
+        failed(503, "error_event", closed=Closed.ANY, says="Too busy."),
+        failed(529, "error_event", closed=Closed.ANY, says="Too busy."),
+    ),
+    _once("bare_error_once", "200, and an error as bare JSON and a blank line", streamed(BARE_ERROR)),
+    Row(
+        "bare_json_first",
+        "JSON that is no event before the events",
+        (lambda wire: (streamed(b'{"hello":"you"}\n\n' + wire.whole),),),
+        completed(),
+        is_raw=True,
     ),
     Row(
         "first_event_invalid",

@@ -416,6 +416,44 @@ def test_bytes_after_the_providers_error_event_are_relayed_whatever_the_pieces()
     assert run(passthrough(), single_bytes(stream)) == stream
 
 
+BARE = b'{"error":"busy"}\n\n'
+
+
+@pytest.mark.parametrize("pieces", [lambda stream: [stream], single_bytes])
+def test_json_before_the_first_event_waits_for_it(pieces: Callable[[bytes], list[bytes]]) -> None:
+    transcoder = passthrough()
+
+    before = b"".join(transcoder.feed(piece) for piece in pieces(BARE))
+
+    assert before == b""
+    assert run(transcoder, pieces(STREAM)) == BARE + STREAM
+
+
+@pytest.mark.parametrize("pieces", [lambda stream: [stream], single_bytes])
+def test_json_in_place_of_events_is_not_relayed(pieces: Callable[[bytes], list[bytes]]) -> None:
+    transcoder = passthrough()
+
+    assert run(transcoder, pieces(BARE)) == error_ending(ErrorKind.CUT)
+    assert transcoder.summary.error is not None
+
+
+@pytest.mark.parametrize("before", [b": hello\n\n", b"\n\n", b"data:\n\n", b"event: x\n\n"])
+def test_other_bytes_before_the_first_event_do_not_wait(before: bytes) -> None:
+    decoder = ToyDecoder()
+    decoder.feed = lambda data: []  # type: ignore[method-assign]
+    transcoder = Passthrough(SseSplitter(), decoder, ToyEncoder, is_toy_terminator)
+
+    assert transcoder.feed(before) == before
+
+
+def test_json_over_the_cap_does_not_wait() -> None:
+    transcoder = passthrough()
+    block = b"{" + b"x" * 30_000 + b"}\n\n"
+
+    assert [transcoder.feed(block), transcoder.feed(block)] == [b"", b""]
+    assert transcoder.feed(block) == block * 3
+
+
 class ForgetsItsEnding(ToyDecoder):
     """A decoder that breaks its own contract: silence at the end of a body that was not whole."""
 
