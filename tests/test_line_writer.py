@@ -82,7 +82,7 @@ def test_a_blocked_pipe_costs_lines_but_no_time_and_the_loss_is_told(pipe: Pipe)
     told = pipe.read_while(lambda data: told_in(data) < lost)
     writer.close(5)
 
-    assert elapsed_s < 2
+    assert elapsed_s < 20, "a write that waits would wait for ever"
     # Ten wait, and the thread holds what it took before the first write blocked.
     assert 10_000 - 20 <= lost <= 10_000 - 10
     assert told_in(told) == lost
@@ -120,7 +120,7 @@ def test_closing_does_not_wait_for_ever(pipe: Pipe) -> None:
     started = time.monotonic()
     writer.close(0.05)
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
     os.close(pipe.read_end)
 
 

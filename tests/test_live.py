@@ -180,8 +180,8 @@ def test_a_view_of_another_version_can_be_read() -> None:
 
 def test_a_view_costs_little() -> None:
     made = record(stream=Stream())
-    began = time.perf_counter()
+    began = time.thread_time()
     for _ in range(2000):
         msgspec.json.encode(seen(made))
 
-    assert (time.perf_counter() - began) / 2000 < 0.0005
+    assert (time.thread_time() - began) / 2000 < 0.0005

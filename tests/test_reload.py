@@ -67,7 +67,7 @@ class Reloading:
         self.applied.put_nowait(loaded)
 
     async def until_gauge(self, wanted: float) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while self._gauge() != wanted:  # noqa: ASYNC110  a gauge tells nobody
                 await asyncio.sleep(0.01)
 
@@ -92,7 +92,7 @@ async def reloading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 async def test_a_changed_file_is_taken_without_being_asked(reloading: Reloading) -> None:
     reloading.file.write_text(TEXT + "heartbeat_s: 3\n")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         loaded = await reloading.applied.get()
 
     assert loaded.config.heartbeat_s == 3
@@ -105,7 +105,7 @@ async def test_what_cannot_be_read_or_put_to_work_is_refused_until_it_is_mended(
     await reloading.until_gauge(0)
     reloading.refuses = True
     reloading.file.write_text(TEXT + "heartbeat_s: 4\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(caplog.records) < 2:  # noqa: ASYNC110  the log tells nobody
             await asyncio.sleep(0.01)
 

@@ -309,7 +309,7 @@ class Obtain:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  what happens in a thread sets no event of this loop
             await asyncio.sleep(0.001)
 

@@ -306,13 +306,13 @@ async def test_a_dead_collector_costs_one_line_and_a_moment_at_the_stop(
 
     notices = [record for record in caplog.records if record.message == "traces are not exported"]
     assert len(notices) <= 1
-    assert took_s < FLUSH_S + 3
+    assert took_s < FLUSH_S + 15
     await until_threads_end()
 
 
 async def until_threads_end() -> None:
     """Threads of the exporter that a stop did not wait for end soon after."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while any("Otel" in thread.name or "traces" in thread.name for thread in threading.enumerate()):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

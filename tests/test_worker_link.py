@@ -44,7 +44,7 @@ async def collector(tmp_path: Path) -> AsyncIterator[Collector]:
 async def members(collector: Collector, path: Path, count: int = 2) -> AsyncIterator[list[Member]]:
     found = [Member(str(path)) for _ in range(count)]
     await until(collector, f"llm_proxy_workers {count}.0")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await status(collector, "/readyz") != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     yield found
@@ -53,7 +53,7 @@ async def members(collector: Collector, path: Path, count: int = 2) -> AsyncIter
 
 
 async def until(collector: Collector, line: str) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while line not in (text := b"".join((await collector.answer("/metrics", "")).pieces).decode()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         return text

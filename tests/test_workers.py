@@ -47,7 +47,7 @@ class Parent:
     async def until(self, *wanted: str) -> None:
         """Once each of these lines has come (from the start on)."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not all(line in self.lines for line in wanted):
                 line = await self.process.stdout.readline()
                 assert line, (wanted, self.lines)
@@ -111,7 +111,7 @@ async def test_a_dead_worker_is_replaced_and_the_others_are_left_alone() -> None
         (first,), (other,) = running.pids("one"), running.pids("two")
 
         os.kill(first, signal.SIGKILL)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(running.pids("one")) < 2:
                 assert running.process.stdout is not None
                 running.lines.append((await running.process.stdout.readline()).decode().strip())

@@ -64,7 +64,7 @@ async def test_the_first_demand_drains_and_the_second_one_ends_it(running: Runni
     assert await ready(running) == 503, "a drain asked for twice is still a drain"
     stops.stop()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await waiting
 
 
@@ -72,7 +72,7 @@ async def test_an_order_to_end_now_needs_no_drain_before(running: Running) -> No
     stops = Stops(running)
     stops.stop_now()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await stops.wait()
 
 
@@ -117,6 +117,6 @@ async def test_who_has_connected_before_the_listener_closes_is_served(running: R
     loop = asyncio.get_running_loop()
     for each in waiting:
         each.setblocking(False)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await loop.sock_recv(each, 1000)).startswith(b"HTTP/1.1 200 OK")
         each.close()

@@ -18,16 +18,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tests.e2e.calls import RawCall, request_bytes
 from tests.e2e.streams import chat_chunk, chat_stream
 from tests.support.answers import sse
+from tests.support.ports import free_port
 from tests.support.proxy import ProxyProcess, provider, proxy_process, settings
 from tests.support.replay import ReplayServer
 
 FIRST = chat_chunk("one ")
-PATIENCE_S = 15.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+PATIENCE_S = 30.0
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from proxy.doctor.conversation import Conversation, Ending, Site, Unreachable, look_at_tls, parse_site
-from tests.support.fronts import free_port
+from tests.support.ports import refusing_socket
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CUT = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
@@ -66,7 +66,7 @@ async def read_all(site: Site) -> tuple[bytes, Conversation]:
     body = b""
     try:
         conversation.send("POST", "/x", {}, b"")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while conversation.ending is None:
                 body += (await conversation.read())[1]
     finally:
@@ -99,10 +99,11 @@ async def test_what_is_no_http_is_said(data: bytes) -> None:
 
 
 async def test_nobody_there() -> None:
-    site = Site("127.0.0.1", free_port(), False, "")
+    with refusing_socket() as refusing:
+        site = Site("127.0.0.1", refusing.getsockname()[1], False, "")
 
-    with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:\d+: "):
-        await Conversation.open(site)
+        with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:\d+: "):
+            await Conversation.open(site)
 
 
 async def test_tls_against_a_plain_port_is_said() -> None:

@@ -62,7 +62,7 @@ class RawCall:
         self.received += data
         return data
 
-    async def read_until(self, mark: bytes, patience_s: float = 10.0) -> bytes:
+    async def read_until(self, mark: bytes, patience_s: float = 30.0) -> bytes:
         """Everything up to the read in which `mark` came."""
         async with asyncio.timeout(patience_s):
             while mark not in self.received:
@@ -70,7 +70,7 @@ class RawCall:
                     break
         return self.received
 
-    async def read_to_end(self, patience_s: float = 10.0) -> bytes:
+    async def read_to_end(self, patience_s: float = 30.0) -> bytes:
         """Everything until the connection ends."""
         async with asyncio.timeout(patience_s):
             while await self.read():

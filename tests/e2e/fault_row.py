@@ -168,7 +168,7 @@ class Expect:
     attempts: int = 1
     closed: Closed = Closed.BY_UPSTREAM
     at_least_s: float = 0.0
-    at_most_s: float = 2.0
+    at_most_s: float = 15.0
     headers: tuple[tuple[str, str], ...] = ()
     """Response headers that the caller's SDK acts on."""
     says: str = ""

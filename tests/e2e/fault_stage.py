@@ -23,6 +23,7 @@ from tests.e2e.faults_in_stream import MAX_FRAME_BYTES, TOTAL_S
 from tests.e2e.faults_of_callers import BODY_TIMEOUT_S, HEADER_TIMEOUT_S, MAX_BODY_BYTES
 from tests.support.canary import CALLER_KEY, PROMPT
 from tests.support.canary import PROVIDER_KEY as KEY
+from tests.support.ports import refusing_socket
 from tests.support.proxy import ProxyProcess, provider, proxy_process, settings
 from tests.upstream.certificates import Authority, server_context
 from tests.upstream.raw_server import Peer, RawServer, answering
@@ -77,7 +78,7 @@ class Stage:
 
     async def ended(self, calls: int = 0) -> Counter[Ended]:
         """The calls counted since the last look, `calls` at least, once nothing is left of them: no busy connection."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 counted = await self.metrics()
                 new = counted.ended - self.last
@@ -149,7 +150,7 @@ class Stage:
     async def log_line(self, request_id: str) -> dict[str, Any]:
         """The access line of a call, once it is written."""
         wanted = f'"request_id":"{request_id}"'.encode()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 for line in self.proxy.log.read_bytes().splitlines():
                     if wanted in line and line.endswith(b"}") and b'"message":"call"' in line:
@@ -162,7 +163,7 @@ class Stage:
 
     async def logged_since(self, start: int, count: int) -> list[tuple[str, str, int, int]]:
         """Dialect, outcome, status and attempts of the access lines since then, once there are `count`."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 lines = self.proxy.log.read_bytes()[start:].splitlines(keepends=True)
                 calls = [line for line in lines if b'"message":"call"' in line and line.endswith(b"}\n")]
@@ -230,7 +231,7 @@ async def stage(folder: Path, *, reaches: bool = True) -> AsyncIterator[Stage]:
         proxy = await resources.enter_async_context(proxy_process(config, folder, environ={"FAULT_KEY": KEY}))
         chat = openai.AsyncOpenAI(base_url=proxy.url + "/v1", api_key=CALLER_KEY, max_retries=0, timeout=20)
         messages = anthropic.AsyncAnthropic(base_url=proxy.url, api_key=CALLER_KEY, max_retries=0, timeout=20)
-        http = httpx.AsyncClient(base_url=proxy.url, timeout=20)
+        http = httpx.AsyncClient(base_url=proxy.url, timeout=30)
         for client in (chat, messages, http):
             await resources.enter_async_context(client)
         yield Stage(proxy, upstream, chat, messages, http)
@@ -257,7 +258,8 @@ async def _unreachable(resources: contextlib.AsyncExitStack, folder: Path) -> li
     good = authority.issue("good", "127.0.0.1")
     expired = authority.issue("expired", "127.0.0.1", days=-1)
     other = authority.issue("other", "other.example")
-    closed, full = _closed_port(), _full_port(resources)
+    closed = resources.enter_context(refusing_socket()).getsockname()[1]
+    full = _full_port(resources)
     silent = await server(say_nothing)
     tunnel = await server(answering(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"))
     addresses: dict[str, tuple[str, dict[str, Any]]] = {
@@ -276,11 +278,6 @@ async def _unreachable(resources: contextlib.AsyncExitStack, folder: Path) -> li
         provider(f"{name}-openai_chat", "openai_chat", url + "/v1", timeouts={"connect_s": DEADLINE_S}, **more)
         for name, (url, more) in addresses.items()
     ]
-
-
-def _closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _full_port(resources: contextlib.AsyncExitStack) -> int:

@@ -76,7 +76,7 @@ class Pair:
     async def log_line(self, model: str) -> str:
         """The access line of the call for `model`, once it is written."""
         mark = f'"model":"{model}"'
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 for line in self.proxy.log.read_text().splitlines():
                     if mark in line and line.endswith("}"):
@@ -120,5 +120,5 @@ async def pair(
         limits = {"max_frame_bytes": MAX_FRAME_BYTES}
         whole = {**settings(providers), "models": models, "limits": limits, **config}
         proxy = await resources.enter_async_context(proxy_process(whole, folder))
-        http = await resources.enter_async_context(httpx.AsyncClient(base_url=proxy.url, timeout=20))
+        http = await resources.enter_async_context(httpx.AsyncClient(base_url=proxy.url, timeout=30))
         yield Pair(proxy, first, second, http)

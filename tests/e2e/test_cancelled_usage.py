@@ -103,7 +103,7 @@ async def _tokens(proxy: ProxyProcess) -> dict[str, float]:
 
 async def _line(proxy: ProxyProcess, number: int) -> dict[str, Any]:
     """The access line of the call with this number."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             lines = [line for line in proxy.log.read_text().splitlines() if '"outcome":"caller_left_midway"' in line]
             if len(lines) > number:

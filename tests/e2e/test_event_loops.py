@@ -17,7 +17,8 @@ pytest.importorskip("uvloop", reason="needs uvloop: pip install 'llm-stream-prox
 LOOPS = ["asyncio", "uvloop"]
 DIALECTS = ["openai_chat", "anthropic"]
 FIRST = chat_chunk("one ")
-MAX_DELAY_S = 0.25
+MAX_DELAY_S = 5.0
+"""On any machine: a heartbeat would tell of it after 15 seconds."""
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ async def test_a_caller_that_reads_nothing_stops_the_upstream_and_gets_everythin
     await call.send(request_bytes(dialect, "chat"))
 
     taken = await (await upstream.exchange()).until_blocked()
-    answer = await call.read_until(b"0\r\n\r\n", patience_s=30)
+    answer = await call.read_until(b"0\r\n\r\n", patience_s=50)
 
     assert taken < 2_000_000
     assert answer.count(b"word ") == 800_000

@@ -205,7 +205,7 @@ async def test_a_fault_in_a_request(row: CallerRow, dialect: str, on: Stage) -> 
         assert _final_status(answer) == row.status, answer[:300]
         assert row.says.encode() in answer
         assert row.status == 200 or b'"error"' in answer
-    assert row.status != 408 or 0.4 < took_s < 2.5
+    assert row.status != 408 or 0.4 < took_s < 20
     ended = [outcome for outcome, _ in (await on.ended(0 if row.outcome is None else 1)).elements()]
     assert len(scenario.attempts) == row.requests
     assert ended == ([] if row.outcome is None else [row.outcome])

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import threading
-import time
 from pathlib import Path
 
 import msgspec
@@ -25,7 +24,7 @@ WORDS = "".join(f"{number:07d} " for number in range(MIB))
 async def answer(call: RawCall) -> bytes:
     """The body of the answer; `RawCall.read_until` is made for short ones."""
     received = bytearray()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not received.endswith(b"\r\n0\r\n\r\n"):
             data = await call.read(MIB)
             assert data, bytes(received[-200:])
@@ -92,26 +91,31 @@ async def test_an_event_over_the_limit_is_an_error_that_says_so(dialect: str, tm
 CALLERS = 30
 LARGE = chat_chunk("word " * 200) * (5 * MIB // len(chat_chunk("word " * 200)))
 """5 MiB."""
-MAX_DELAY_S = 0.25
-"""On a machine that is busy with other tests. Measured beside some: 0.04 to 0.06."""
+MAX_HELD_S = 0.5
+"""Of processor time, which others on this machine do not lengthen."""
 
 
 class Pulse(threading.Thread):
-    """Asks again and again whether the proxy is alive, and how long that takes."""
+    """Asks again and again whether the proxy is alive, and what it does before it says so."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, proxy: ProxyProcess) -> None:
         super().__init__()
-        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket = socket.create_connection(("127.0.0.1", proxy.port))
         self._is_over = threading.Event()
-        self.delays_s: list[float] = []
+        self._usage = Path(f"/proc/{proxy.pid}/schedstat")
+        self.held_s: list[float] = []
+        """How much its loop's thread computed between a question and its answer."""
 
     def run(self) -> None:
         with self._socket as connection:
             while not self._is_over.is_set():
-                began = time.monotonic()
+                before = self._computed_s()
                 connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: proxy\r\n\r\n")
                 assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-                self.delays_s.append(time.monotonic() - began)
+                self.held_s.append(self._computed_s() - before)
+
+    def _computed_s(self) -> float:
+        return int(self._usage.read_text().split()[0]) / 1e9
 
     def stop(self) -> None:
         self._is_over.set()
@@ -134,7 +138,7 @@ async def test_large_answers_that_are_left_at_once_hold_nobody_up(dialect: str, 
             for call in calls:
                 await call.send(request_bytes(dialect, "chat"))
             await asyncio.gather(*(_take(call, len(LARGE) // 2) for call in calls))
-            pulse = Pulse(proxy.port)
+            pulse = Pulse(proxy)
             pulse.start()
 
             for call in calls:
@@ -144,10 +148,10 @@ async def test_large_answers_that_are_left_at_once_hold_nobody_up(dialect: str, 
             await _logged(proxy, "caller_left_midway", CALLERS)
 
             pulse.stop()
-    assert max(pulse.delays_s) < MAX_DELAY_S
+    assert max(pulse.held_s) < MAX_HELD_S
 
 
 async def _logged(proxy: ProxyProcess, outcome: str, count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while proxy.log.read_text().count(f'"outcome":"{outcome}"') < count:  # noqa: ASYNC110  another process writes it
             await asyncio.sleep(0.02)

@@ -45,14 +45,14 @@ async def two_proxies(store: str, tmp_path: Path, **limits: int) -> AsyncIterato
 
 async def ask(proxy: Running, dialect: str = "openai_chat") -> httpx.Response:
     path, fields = BODIES[dialect]
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         headers = {"authorization": f"Bearer {KEY}"}
         return await client.post(proxy.url + path, json={"model": "chat", **fields}, headers=headers)
 
 
 async def metric(proxy: Running, line: str) -> None:
     """Once the metrics have this line."""
-    async with asyncio.timeout(10), httpx.AsyncClient() as client:
+    async with asyncio.timeout(30), httpx.AsyncClient() as client:
         while line not in (await client.get(f"{proxy.url}/metrics")).text:  # noqa: ASYNC110  a gauge tells nobody
             await asyncio.sleep(0.02)
 

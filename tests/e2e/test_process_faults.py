@@ -79,7 +79,7 @@ async def test_without_descriptors_streams_flow_on_and_callers_are_served_once_t
         took_s, used_s = time.monotonic() - began, _processor_s(proxy) - used_s
         for one in crowd:
             one.leave()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             assert await _health(proxy) == 200
         log = proxy.log.read_text()
 
@@ -130,7 +130,7 @@ async def test_a_stop_does_not_wait_for_a_log_that_nobody_takes(upstream: Replay
             assert await _words(await _streams(proxy)) == [EVENTS, EVENTS]
 
             proxy.process.terminate()
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 assert await proxy.process.wait() == 0
     finally:
         os.close(reader)

@@ -27,7 +27,7 @@ FIRST = chat_chunk("one ")
 HELD = sse(FIRST + chat_stream(3), holds=(len(FIRST),))
 """Waits after its first event."""
 SILENT = sse(chat_stream(3), holds=(BEFORE_HEADERS,))
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 HI = {"messages": [{"role": "user", "content": "canary-prompt"}]}
 
 
@@ -275,7 +275,7 @@ async def test_a_reader_of_events_gets_snapshots_until_it_leaves(proxy: Watched)
 
     first, second = (one["streams"][0] for one in seen)
     assert first["id"] == second["id"]
-    assert 0.2 <= second["age_s"] - first["age_s"] < 2
+    assert 0.2 <= second["age_s"] - first["age_s"] < 20
     assert not seen[0]["is_draining"]
     call.leave()
     await proxy.until_idle()

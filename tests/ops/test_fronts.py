@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from pathlib import Path
 
 import aiohttp
@@ -13,6 +12,7 @@ from tests.support import fronts
 from tests.support.proxy import proxy_process
 
 DOCUMENTED = {name: set_up for name, set_up in measured.SET_UPS.items() if name.endswith("documented")}
+PATIENCE_S = 30.0
 PROGRAMS = {"nginx": "nginx", "HAProxy": "haproxy", "Caddy": "caddy"}
 
 
@@ -21,7 +21,7 @@ async def test_events_pass_one_by_one(name: str, tmp_path: Path) -> None:
     fronts.need(PROGRAMS[name.partition(",")[0]])
     opener, settings = DOCUMENTED[name]
     assert opener is not None
-    prompt = "[[demo tokens=10 rate=20]]"
+    prompt = "[[demo tokens=10 fault=stall@5]]"
     async with (
         proxy_process(measured.CONFIG, tmp_path) as proxy,
         opener(proxy.port, tmp_path, settings) as port,
@@ -29,12 +29,13 @@ async def test_events_pass_one_by_one(name: str, tmp_path: Path) -> None:
         session.post(
             f"http://127.0.0.1:{port}/chat", json={"messages": [{"role": "user", "content": prompt}]}
         ) as response,
+        asyncio.timeout(PATIENCE_S),
     ):
-        times = [time.monotonic() async for line in response.content if line.startswith(b"data: ")]
-
-    assert response.status == 200
-    assert len(times) > 10
-    assert times[-1] - times[0] > 0.3, "the answer takes half a second; it came in one piece"
+        assert response.status == 200
+        events = 0
+        while events < 5:  # The others never come: a front that waits for them keeps these as well.
+            events += (await response.content.readline()).startswith(b"data: ")
+        response.close()
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
@@ -53,7 +54,7 @@ async def test_leaving_is_passed_on(name: str, prompt: str, tmp_path: Path) -> N
         async with session.post(f"http://127.0.0.1:{port}/chat", json=body) as response:
             await response.content.readline()
             response.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while b"caller_left_midway" not in proxy.log.read_bytes():  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(0.05)
 

@@ -5,7 +5,6 @@ import contextlib
 import json
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.demo import DemoServer
 from proxy.record import Outcome
 from tests.ops import load
-from tests.support.fronts import free_port
+from tests.support.ports import free_port
 from tests.support.proxy import proxy_process
 
 PROJECT = Path(__file__).parents[2]
@@ -155,8 +154,7 @@ async def observe_proxy(folder: Path, upstream: str) -> Observed:
 
 
 def start_prometheus(folder: Path, target: str) -> tuple[subprocess.Popen[bytes], str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     job = {
         "job_name": "llm-stream-proxy",
         "static_configs": [{"targets": [target.removeprefix("http://")], "labels": {"namespace": "llm"}}],

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 """How long a test waits for something that must happen."""
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
+
 README = Path(__file__).parents[2] / "helm/llm-stream-proxy/README.md"
-START_S = 10.0
+START_S = 30.0
 
 PROXY, OWN = "127.0.0.1:8080", "127.0.0.1:8081"
 """How the README's examples call the proxy, and the front."""
@@ -53,21 +55,16 @@ def need(program: str) -> str:
     return path
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 @contextlib.asynccontextmanager
 async def nginx(upstream_port: int, folder: Path, server: str) -> AsyncIterator[int]:
     """nginx with `server` as the inside of its server block; its port."""
     port = free_port()
     paths = " ".join(
-        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        f'{name}_temp_path "{folder}/{name}";' for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     config = folder / "nginx.conf"
     config.write_text(
-        f"daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.err; events {{}}\n"
+        f'daemon off; master_process off; pid "{folder}/nginx.pid"; error_log "{folder}/nginx.err"; events {{}}\n'
         f"http {{ access_log off; {paths} server {{ listen 127.0.0.1:{port};\n"
         f"{server.replace(PROXY, f'127.0.0.1:{upstream_port}')}\n}} }}\n"
     )

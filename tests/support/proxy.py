@@ -14,7 +14,7 @@ import yaml
 from tests.support import canary
 
 PROJECT = Path(__file__).parents[2]
-START_S = 20.0
+START_S = 40.0
 
 
 def provider(name: str, kind: str, base_url: str, **more: Any) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class ProxyProcess:
     async def _until_state(self, state: str, samples: int) -> None:
         """Until the kernel says so `samples` times in a row, 10 ms apart (proc_pid_stat(5), third field)."""
         seen = 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(START_S):
             while seen < samples:
                 await asyncio.sleep(0.01)
                 now = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]

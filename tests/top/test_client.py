@@ -1,7 +1,6 @@
 """The asking end of `top` against real sockets: addresses, refusals, proxies that go and come back."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 
@@ -10,10 +9,11 @@ import pytest
 from proxy.top import client as module
 from proxy.top.client import BadUrl, Client, Poller, ProxyFault, Told
 from tests.support.answers import BEFORE_HEADERS, Answer, json, sse
+from tests.support.ports import refusing_socket
 from tests.support.replay import ReplayServer
 
 SEEN = json({"is_draining": True, "streams": [{"id": "a", "state": "streaming"}], "more": 1})
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 @pytest.fixture
@@ -102,14 +102,13 @@ async def test_the_poller_asks_again_and_carries_out_orders_in_between(server: R
 
 
 async def test_the_poller_waits_for_a_proxy_that_is_not_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = free.getsockname()
-    poller = Poller(Client(f"127.0.0.1:{address[1]}"), interval_s=0.05)
-    poller.start()
-    poller.kill("a")
+    with refusing_socket() as refusing:
+        poller = Poller(Client(f"127.0.0.1:{refusing.getsockname()[1]}"), interval_s=0.05)
+        poller.start()
+        poller.kill("a")
 
-    told = [await news(poller) for _ in range(3)]
-    poller.stop()
-    await asyncio.to_thread(poller.join)
+        told = [await news(poller) for _ in range(3)]
+        poller.stop()
+        await asyncio.to_thread(poller.join)
 
     assert all("does not answer: Connection refused" in one.trouble + one.message for one in told)

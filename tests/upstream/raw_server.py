@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 """How long anything that must happen may take; only a failing test waits for it."""
 
 

@@ -13,6 +13,7 @@ from proxy.upstream.connect import connect_first, interleave
 from proxy.upstream.connection import Connection
 from proxy.upstream.resolve import SocketAddress
 from proxy.upstream.tls import TlsFilter
+from tests.support.ports import refusing_socket
 from tests.upstream.cases import of_length
 from tests.upstream.certificates import Authority, server_context
 from tests.upstream.client import ask, until
@@ -36,11 +37,10 @@ def named(*addresses: SocketAddress) -> UpstreamPool:
 
 
 @pytest.fixture
-def refusing() -> SocketAddress:
+def refusing() -> Iterator[SocketAddress]:
     """An address at which nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return local(sock.getsockname()[1])
+    with refusing_socket() as sock:
+        yield local(sock.getsockname()[1])
 
 
 @pytest.fixture
