@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.hub.events import BlockStart, Event, ReasoningDelta, TextBlock, TextDelta
-from proxy.hub.skim import MAX_LESSONS, Skimmer
+from proxy.hub.skim import MAX_LESSONS, Rereader, Skimmer
 
 
 def frame(text: str, **more: object) -> bytes:
@@ -83,3 +83,70 @@ def test_a_stream_that_never_repeats_itself_is_given_up() -> None:
     skimmer.learn(frame("lesson"), [TextDelta(0, "lesson")])
 
     assert not skimmer.is_delta(frame("word"))
+
+
+# --- rereading
+
+
+def data(text: str, **more: object) -> bytes:
+    """The JSON of one delta."""
+    return frame(text, **more)[6:-2]
+
+
+def practised(lesson: Event | None = None) -> Rereader:
+    rereader = Rereader()
+    rereader.least = rereader.learn(b"", data("lesson"), lesson or TextDelta(3, "lesson"))
+    assert rereader.least
+    return rereader
+
+
+@given(st.text(min_size=1), st.booleans())
+def test_a_delta_of_the_learnt_shape_is_read_with_its_escapes(text: str, is_ascii: bool) -> None:
+    delta = {"id": "c1", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+
+    assert practised().read(b"", json.dumps(delta, ensure_ascii=is_ascii).encode()) == TextDelta(3, text)
+
+
+def test_reasoning_is_reread_as_reasoning() -> None:
+    assert practised(ReasoningDelta(1, "lesson")).read(b"", data("more")) == ReasoningDelta(1, "more")
+
+
+@given(st.binary(max_size=60), st.integers(0, 150))
+def test_a_frame_is_reread_only_if_reading_it_gives_the_same(inserted: bytes, at: int) -> None:
+    whole = data("some text")
+    changed = whole[:at] + inserted + whole[at:]
+    delta = practised().read(b"", changed)
+
+    if delta is not None:
+        assert json.loads(changed) == json.loads(data(delta.text))
+
+
+def test_frames_of_another_shape_are_not_reread() -> None:
+    rereader = practised()
+
+    assert rereader.read(b"", data("x", usage={"prompt_tokens": 1})) is None
+    assert rereader.read(b"error", data("x")) is None
+    assert rereader.read(b"", data("")) is None
+    assert rereader.read(b"", data('x","role":"y').replace(b"\\", b"")) is None
+    assert rereader.read(b"", data("x").replace(b"x", b"\xff")) is None
+    assert rereader.read(b"", data("x").replace(b"x", b"\n")) is None
+
+
+def test_nothing_is_learnt_from_a_text_whose_place_is_not_certain() -> None:
+    elsewhere = data("\\u006cesson").replace(b"\\\\u", b"\\u").replace(b"c1", b"lesson")
+    for name, json_text, event in (
+        ("too short", data("ab"), TextDelta(0, "ab")),
+        ("twice", data("lesson", model="lesson"), TextDelta(0, "lesson")),
+        ("a part of a string", data("a lesson"), TextDelta(0, "lesson")),
+        ("escaped, and plain in another place", elsewhere, TextDelta(0, "lesson")),
+        ("no delta", data("lesson"), BlockStart(0, TextBlock())),
+    ):
+        assert Rereader().learn(b"", json_text, event) == 0, name
+
+
+def test_a_stream_whose_shape_never_comes_again_is_given_up() -> None:
+    rereader = Rereader()
+    for number in range(MAX_LESSONS):
+        rereader.least = rereader.learn(b"", data("lesson", padding=number), TextDelta(0, "lesson"))
+
+    assert rereader.learn(b"", data("lesson"), TextDelta(0, "lesson")) == 0

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from proxy.dialects.base import StreamContext
 from proxy.dialects.openai_chat.dialect import OpenAIChatDialect
+from proxy.hub import skim
 from proxy.hub.errors import ErrorKind, UpstreamProtocolError
-from proxy.hub.events import MessageEnd, StreamError, TextDelta
+from proxy.hub.events import MessageEnd, ReasoningDelta, StreamError, TextDelta
 from proxy.hub.grammar import check
 from proxy.hub.transcode import CUT_MESSAGE, Passthrough
 from proxy.providers.openai_chat.provider import OpenAIChat
@@ -45,6 +46,27 @@ def test_there_are_streams() -> None:
 
 
 # --- every stream
+
+
+@pytest.mark.parametrize("case", STREAMS, ids=str)
+def test_what_a_repeated_shape_tells_is_what_reading_the_whole_frame_tells(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = decode(case.body)
+    monkeypatch.setattr(skim, "MAX_LESSONS", 0)
+    thorough = decode(case.body)
+
+    assert quick == thorough
+
+
+@given(st.lists(st.text(min_size=1, max_size=12), max_size=12), st.sampled_from(["content", "reasoning_content"]))
+@example(["lesson", 'a "b"', "back\\slash", "\u2028 and \U0001f600", "last"], "content")
+def test_every_text_of_a_repeated_shape_is_read(texts: list[str], field: str) -> None:
+    events = decode(sse(*(chunk({field: text}) for text in ["lesson", *texts])))
+
+    assert "".join(
+        event.text for event in events if isinstance(event, TextDelta | ReasoningDelta)
+    ) == "lesson" + "".join(texts)
 
 
 @pytest.mark.parametrize("case", STREAMS, ids=str)

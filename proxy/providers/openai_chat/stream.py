@@ -33,6 +33,7 @@ from proxy.hub.events import (
 )
 from proxy.hub.json_text import mended
 from proxy.hub.reasoning_details import ENCRYPTED, ReasoningDetail, proof
+from proxy.hub.skim import Rereader
 from proxy.hub.transcode import CUT_MESSAGE
 from proxy.providers.base import Target
 from proxy.providers.blocks import REASONING, REFUSAL, TEXT, BlockTracker, ContentBlock
@@ -82,6 +83,7 @@ class ChatDecoder:
     def __init__(self, target: Target) -> None:
         quirks = target.quirks
         self._framer = SseFramer(target.max_frame_bytes)
+        self._rereader = Rereader()
         self._blocks = BlockTracker()
         self._tools = ToolCalls(self._blocks, frozenset() if quirks.custom_tools else target.custom_tools)
         self._tags = ThinkTags() if quirks.think_tags else None
@@ -105,11 +107,19 @@ class ChatDecoder:
             return out
         if self._fault is not None:
             raise self._fault
+        rereader = self._rereader
         try:
             for name, payload in self._framer.feed(data):
+                if rereader.least and (delta := rereader.read(name, payload)) is not None:
+                    out.append(delta)
+                    continue
+                seen = len(out)
                 self._take_frame(name, payload, out)
                 if self._ended:
                     break
+                # Tags in the text would change what it is.
+                is_one = len(out) == seen + 1 and self._tags is None
+                rereader.least = rereader.learn(name, payload, out[seen]) if is_one else 0
         except UpstreamProtocolError as fault:
             if not out:
                 raise
