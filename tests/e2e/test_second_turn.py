@@ -4,6 +4,7 @@ The answer is told to the caller in its dialect; the caller gives it back as its
 second request is checked field by field as the hub reads it, and as the provider receives it.
 """
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from proxy.hub.events import (
     MessageEnd,
     Origin,
     ReasoningBlock,
+    RedactedReasoningBlock,
     SignatureAdded,
     TextBlock,
     ToolCallBlock,
@@ -37,35 +39,54 @@ SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 CALLS = {"call_a": "Oslo", "call_b": "Rome"}
 RESULTS = {"call_a": "4 degrees", "call_b": "19 degrees"}
 
-FAMILY: dict[str, tuple[Origin, str]] = {
-    "anthropic": (Origin.ANTHROPIC, "claude-opus-4-6"),
-    "bedrock": (Origin.BEDROCK, "amazon.nova-2-lite-v1:0"),
-    "cohere": (Origin.COHERE, "command-a-reasoning-08-2025"),
-    "gemini": (Origin.GEMINI, "gemini-3-flash"),
-    "ollama": (Origin.OPENAI, "qwen3"),
-    "openai_chat": (Origin.OPENAI, "gpt-5"),
-    "openai_responses": (Origin.OPENAI, "gpt-5"),
-    "vertex": (Origin.GEMINI, "gemini-3-flash"),
-}
-"""Whose proofs each kind makes (or, of those that make none, whose would reach them), and a model."""
+SEALED = "EroBCkYIBRgCKkBzZWFsZWQ="
 
-TAKES_PROOFS = {"anthropic": "signature", "gemini": "thoughtSignature", "openai_responses": "encrypted_content"}
-TAKES_PROOFS["vertex"] = TAKES_PROOFS["gemini"]
-"""Kinds that want the proof of reasoning back, and their word for it."""
+FAMILY: dict[str, tuple[str, Origin, str]] = {
+    "anthropic": ("anthropic", Origin.ANTHROPIC, "claude-opus-4-6"),
+    "bedrock": ("bedrock", Origin.BEDROCK, "amazon.nova-2-lite-v1:0"),
+    "bedrock claude": ("bedrock", Origin.ANTHROPIC, "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+    "cohere": ("cohere", Origin.COHERE, "command-a-reasoning-08-2025"),
+    "gemini": ("gemini", Origin.GEMINI, "gemini-3-flash"),
+    "ollama": ("ollama", Origin.OPENAI, "qwen3"),
+    "openai_chat": ("openai_chat", Origin.OPENAI, "gpt-5"),
+    "openai_responses": ("openai_responses", Origin.OPENAI, "gpt-5"),
+    "vertex": ("vertex", Origin.GEMINI, "gemini-3-flash"),
+    "vertex claude": ("vertex", Origin.ANTHROPIC, "claude-sonnet-4-5@20250929"),
+}
+"""A kind, whose proofs it makes (or, of those that make none, whose would reach it), and a model."""
+
+TAKES_PROOFS = {
+    "anthropic": "signature",
+    "bedrock claude": "signature",
+    "gemini": "thoughtSignature",
+    "openai_responses": "encrypted_content",
+    "vertex": "thoughtSignature",
+    "vertex claude": "signature",
+}
+"""Those that want the proof of reasoning back, and their word for it."""
+
+TAKES_SEALED = {
+    "anthropic": f'{{"type":"redacted_thinking","data":"{SEALED}"}}',
+    "bedrock claude": f'{{"redactedContent":"{base64.b64encode(SEALED.encode()).decode()}"}}',
+    "vertex claude": f'{{"type":"redacted_thinking","data":"{SEALED}"}}',
+}
+"""Those that make closed reasoning, and how they want it back."""
 
 CANNOT_GIVE_BACK = {"canonical": "no field", "ollama": "no field", "text_stream": "text alone"}
 """Dialects whose callers cannot give a proof back."""
 
 
-def answer(kind: str) -> Completion:
-    family, model = FAMILY[kind]
+def answer(row: str) -> Completion:
+    _, family, model = FAMILY[row]
     reasoning = CompletedBlock(ReasoningBlock("rs_1"), "why", SignatureAdded(0, PROOF, family))
     calls = [
         CompletedBlock(ToolCallBlock(id, "get_weather"), json.dumps({"city": city}, separators=(",", ":")))
         for id, city in CALLS.items()
     ]
     said = CompletedBlock(TextBlock(), "let me see")
-    return Completion("x", model, [reasoning, said, *calls], Usage(1, 2), MessageEnd(FinishReason.TOOL_CALLS))
+    sealed = [CompletedBlock(RedactedReasoningBlock(SEALED, family))] if row in TAKES_SEALED else []
+    blocks = [reasoning, *sealed, said, *calls]
+    return Completion("x", model, blocks, Usage(1, 2), MessageEnd(FinishReason.TOOL_CALLS))
 
 
 # --- what callers send: the question, the answer as they got it, the results
@@ -186,18 +207,18 @@ SECOND: dict[str, Callable[[Json], Json]] = {
 }
 
 
-def second_turn(dialect: str, kind: str) -> ChatRequest:
-    told = json.loads(DIALECTS[dialect].encode_completion(answer(kind), CONTEXT))
+def second_turn(dialect: str, row: str) -> ChatRequest:
+    told = json.loads(DIALECTS[dialect].encode_completion(answer(row), CONTEXT))
     body = json.dumps(SECOND[dialect](told)).encode()
     return DIALECTS[dialect].decode_request(body, CallParams(path={"model": "m", "method": "chat"}))
 
 
-PAIRS = [(dialect, kind) for dialect in sorted(SECOND) for kind in sorted(PROVIDERS)]
+PAIRS = [(dialect, row) for dialect in sorted(SECOND) for row in sorted(FAMILY)]
 
 
-@pytest.mark.parametrize(("dialect", "kind"), PAIRS)
-def test_the_hub_reads_what_was_said(dialect: str, kind: str) -> None:
-    parts = [part for message in second_turn(dialect, kind).messages for part in message.parts]
+@pytest.mark.parametrize(("dialect", "row"), PAIRS)
+def test_the_hub_reads_what_was_said(dialect: str, row: str) -> None:
+    parts = [part for message in second_turn(dialect, row).messages for part in message.parts]
     calls = [part for part in parts if isinstance(part, ToolCallPart)]
     results = [part for part in parts if isinstance(part, ToolResultPart)]
 
@@ -211,7 +232,10 @@ def test_the_hub_reads_what_was_said(dialect: str, kind: str) -> None:
     reasoning = [part for part in parts if isinstance(part, ReasoningPart)]
     assert "".join(part.text for part in reasoning) == "why"
     if dialect not in CANNOT_GIVE_BACK:
-        assert [(part.signature, part.origin) for part in reasoning if part.signature] == [(PROOF, FAMILY[kind][0])]
+        maker = FAMILY[row][1]
+        assert [(part.signature, part.origin) for part in reasoning if part.signature] == [(PROOF, maker)]
+        sealed = [(SEALED, maker)] if row in TAKES_SEALED else []
+        assert [(part.redacted, part.origin) for part in reasoning if part.redacted] == sealed
 
 
 def text_of(result: ToolResultPart) -> str:
@@ -221,10 +245,10 @@ def text_of(result: ToolResultPart) -> str:
     return found["output"] if isinstance(found, dict) else found
 
 
-@pytest.mark.parametrize(("dialect", "kind"), PAIRS)
-def test_the_provider_receives_what_was_said(dialect: str, kind: str) -> None:
-    model = FAMILY[kind][1]
-    request = second_turn(dialect, kind)
+@pytest.mark.parametrize(("dialect", "row"), PAIRS)
+def test_the_provider_receives_what_was_said(dialect: str, row: str) -> None:
+    kind, _, model = FAMILY[row]
+    request = second_turn(dialect, row)
 
     sent = PROVIDERS[kind].encode_request(request, Target(provider=kind, model=model))
 
@@ -235,9 +259,10 @@ def test_the_provider_receives_what_was_said(dialect: str, kind: str) -> None:
     places = {word: " ".join(values).index(word) for word in ("let me see", *CALLS.values(), *RESULTS.values())}
     assert places["Oslo"] < places["Rome"] < places["4 degrees"] < places["19 degrees"]
     assert places["let me see"] < places["4 degrees"]
-    assert tied(values) or kind in ("gemini", "vertex", "ollama"), "each result stands by its call's id"
-    if kind in TAKES_PROOFS and dialect not in CANNOT_GIVE_BACK:
-        assert f'"{TAKES_PROOFS[kind]}":"{PROOF}"' in sent.body.decode()
+    assert tied(values) or row in ("gemini", "vertex", "ollama"), "each result stands by its call's id"
+    if row in TAKES_PROOFS and dialect not in CANNOT_GIVE_BACK:
+        assert f'"{TAKES_PROOFS[row]}":"{PROOF}"' in sent.body.decode()
+        assert sent.body.decode().count(TAKES_SEALED.get(row, PROOF)) == 1
         assert not any("signature" in name or "reasoning" in name for name in sent.dropped)
     elif dialect not in CANNOT_GIVE_BACK:
         assert PROOF in sent.body.decode() or any("reasoning" in name or "signature" in name for name in sent.dropped)
@@ -258,4 +283,4 @@ def tied(values: list[str]) -> bool:
 
 def test_every_dialect_takes_part() -> None:
     assert set(SECOND) | {"text_stream"} == set(DIALECTS)
-    assert set(FAMILY) == set(PROVIDERS)
+    assert {kind for kind, _, _ in FAMILY.values()} == set(PROVIDERS)
