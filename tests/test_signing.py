@@ -10,15 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-import msgspec
 import pytest
 import yaml
 import yarl
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from proxy import signing
 from proxy.config import Provider
@@ -30,6 +27,7 @@ from proxy.signing import AwsSigner, GoogleSigner, Lease, Renewed, signer_for
 from tests.support.answers import Answer
 from tests.support.aws_frames import event
 from tests.support.exchange import Exchange
+from tests.support.google_account import service_account, token_answer
 from tests.support.proxy import provider as entry
 from tests.support.proxy import settings
 from tests.support.replay import ReplayServer
@@ -165,9 +163,11 @@ async def test_a_raw_request_without_credentials_is_not_sent(tmp_path: Path, mon
 
 async def test_raw_requests_to_google_bear_an_access_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The token comes from an OAuth server of our own, by google-auth's way for a service account."""
-    token = b'{"access_token":"ya29.of-the-service","expires_in":3600,"token_type":"Bearer"}'
     json_type = (("content-type", "application/json"),)
-    async with ReplayServer(Answer(200, json_type, token)) as oauth, ReplayServer(Answer(200, json_type, b"{}")) as up:
+    async with (
+        ReplayServer(token_answer("ya29.of-the-service")) as oauth,
+        ReplayServer(Answer(200, json_type, b"{}")) as up,
+    ):
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(service_account(tmp_path, oauth.base_url)))
         async with proxied("vertex", up.base_url, tmp_path) as url, aiohttp.ClientSession() as session:
             for _ in range(2):
@@ -178,16 +178,6 @@ async def test_raw_requests_to_google_bear_an_access_token(tmp_path: Path, monke
         assert [exchange.headers["authorization"] for exchange in up.exchanges] == ["Bearer ya29.of-the-service"] * 2
         assert b"grant-type%3Ajwt-bearer" in oauth.exchanges[0].body
         assert len(oauth.exchanges) == 1
-
-
-def service_account(folder: Path, token_url: str) -> Path:
-    """A key file as Google's console makes it."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file = folder / "account.json"
-    account = {"type": "service_account", "client_email": "a@b.example", "private_key": pem.decode()}
-    file.write_bytes(msgspec.json.encode({**account, "project_id": "p", "token_uri": f"{token_url}/token"}))
-    return file
 
 
 @pytest.mark.usefixtures("aws")

@@ -6,13 +6,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from proxy.dialects import DIALECTS
-from proxy.providers import PROVIDERS
 from tests.e2e.test_agents import BASE_PATH
 from tests.matrix.clients import ALL_READERS, TEXT_ALONE, agents_of, client_of, clients_of
-from tests.matrix.survey import Cell, Survey
+from tests.matrix.survey import COLUMNS, Cell, Column, Survey
 from tests.support.corpus import ROOT
 from tests.support.crossing_differences import LOST
-from tests.support.readers import OWN_READER
 from tests.support.readings import CALL_ID, EXPRESSED_FINISH, MERGES_REFUSAL_INTO_TEXT, NO_FINISH, TOKENS_LOST
 
 README = ROOT / "README.md"
@@ -43,7 +41,10 @@ def render(found: Survey) -> str:
         f"Every client below read {len(found.recordings)} recordings of real providers and {len(found.examples)} "
         f"examples through a whole proxy, {found.readings} readings in all. What it understood was compared with what "
         "the vendor's own SDK understands of the original. The test suite does the same with every recording, in pieces "
-        f"and cut off at many places ({', '.join(f'`{name}`' for name in LOST)} apart). Rows call, columns answer:",
+        f"and cut off at many places ({', '.join(f'`{name}`' for name in LOST)} apart). Rows call, columns answer. "
+        "Of Vertex there are hardly any recordings, so its columns are Gemini's and Anthropic's own, served at Vertex's "
+        f"addresses: {len(found.of_vertex)} of the recordings are of Vertex itself, {len(found.borrowed)} of Gemini or "
+        "Claude elsewhere.",
         "",
         *_table(found, notes),
         "",
@@ -75,12 +76,11 @@ class Notes:
 
 
 def _table(found: Survey, notes: Notes) -> Iterator[str]:
-    kinds = sorted(PROVIDERS)
-    yield f"| | {' | '.join(f'`{kind}`' for kind in kinds)} |"
-    yield f"|---|{'---|' * len(kinds)}"
+    yield f"| | {' | '.join(column.name for column in COLUMNS)} |"
+    yield f"|---|{'---|' * len(COLUMNS)}"
     for dialect in sorted(DIALECTS):
         head = f"`{dialect}`{notes.mark(losses_of(dialect))}"
-        cells = [cell_text(found.cells[dialect, kind], notes) for kind in kinds]
+        cells = [cell_text(found.cells[dialect, column.name], notes) for column in COLUMNS]
         yield f"| {head} | {' | '.join(cells)} |"
 
 
@@ -136,9 +136,15 @@ def _clients() -> Iterator[str]:
 
 
 def _measures() -> Iterator[str]:
-    own = [f"`{kind}` {client_of(OWN_READER[kind])}" for kind in sorted(PROVIDERS) if kind in OWN_READER]
-    others = [f"`{kind}`" for kind in sorted(PROVIDERS) if kind not in OWN_READER]
-    yield f"The measure of each kind: {', '.join(own)}." + (f" Without one: {', '.join(others)}." if others else "")
+    own = [_measure(column) for column in COLUMNS if column.measure is not None]
+    others = [column.name for column in COLUMNS if column.measure is None]
+    yield f"The measure of each column: {', '.join(own)}." + (f" Without one: {', '.join(others)}." if others else "")
+
+
+def _measure(column: Column) -> str:
+    assert column.measure is not None
+    its_client = " as a client of Vertex" if column.is_borrowed else ""
+    return f"{column.name} {client_of(column.measure)}{its_client}"
 
 
 # --- the README

@@ -4,6 +4,9 @@ For each kind a few recordings of real providers are chosen that between them sh
 reads the original; every client of every dialect then reads it through a whole proxy, and must read the same. A feature
 counts for a pair when a recording shows it (the vendor's SDK says so), a client of the dialect can show it, and every
 such client read it right.
+
+No recordings of a Claude on Vertex exist, and few of a Gemini. Both speak the APIs that they speak elsewhere, so those
+recordings are served at Vertex's addresses, and Google's and Anthropic's clients of Vertex are the measure.
 """
 
 import asyncio
@@ -21,7 +24,7 @@ from proxy.hub.errors import ProxyError
 from proxy.providers import PROVIDERS
 from proxy.providers.base import Target
 from tests.matrix.clients import ALL_READERS, TEXT_ALONE
-from tests.support import node
+from tests.support import node, vertex
 from tests.support.answers import Answer, Cut, CutHow
 from tests.support.answers import json as json_answer
 from tests.support.corpus import KIND, ROOT, Recording, recordings
@@ -106,6 +109,36 @@ WITH_IMAGE: dict[str, dict[str, Any]] = {
 """A request with an image in each dialect. A dialect that is not here shows no images."""
 
 
+@dataclass(frozen=True)
+class Column:
+    """Who answers."""
+
+    name: str
+    kind: str
+    recorded: str
+    """The kind whose recordings are served."""
+    model: str
+    """Of the proxy."""
+    upstream_model: str
+    measure: Reader | None
+    """`None`: nothing but requests can be checked."""
+
+    @property
+    def is_borrowed(self) -> bool:
+        return self.recorded != self.kind
+
+
+VERTEX = [
+    Column(f"`vertex` {family}", "vertex", kind, vertex.MODEL[kind], vertex.UPSTREAM_MODEL[kind], reader)
+    for (kind, reader), family in zip(vertex.VERTEX_READER.items(), ("Gemini", "Claude"), strict=True)
+]
+
+COLUMNS = [
+    *(Column(f"`{kind}`", kind, kind, kind, "m", OWN_READER.get(kind)) for kind in sorted({*PROVIDERS} - {"vertex"})),
+    *VERTEX,
+]
+
+
 @dataclass
 class Cell:
     """What is known of one pair."""
@@ -124,9 +157,12 @@ class Cell:
 @dataclass
 class Survey:
     cells: dict[tuple[str, str], Cell] = field(default_factory=lambda: defaultdict(Cell))
-    """By dialect and kind."""
+    """By dialect and the column's name."""
     readings: int = 0
     recordings: set[str] = field(default_factory=set)
+    borrowed: set[str] = field(default_factory=set)
+    """Those that were served at Vertex's addresses and recorded at others."""
+    of_vertex: set[str] = field(default_factory=set)
     examples: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
 
@@ -134,21 +170,21 @@ class Survey:
 async def survey(proxied: Proxied, folder: Path) -> Survey:
     """Check every pair. Needs the recordings, and Node for the clients in JavaScript; `folder` is for working files."""
     found = Survey()
-    for kind in PROVIDERS:
+    for column in COLUMNS:
         for dialect in DIALECTS:
-            check_images(found, dialect, kind)
-        if kind in OWN_READER:
-            for recording, original in await representatives(kind, folder):
-                await _check_recording(found, proxied, recording, original)
-            await _check_endings(found, proxied, kind)
+            check_images(found, dialect, column)
+        if column.measure is not None:
+            for recording, original in await representatives(column, folder):
+                await _check_recording(found, proxied, column, recording, original)
+            await _check_endings(found, proxied, column)
     return found
 
 
 # --- recordings
 
 
-async def representatives(kind: str, folder: Path) -> list[tuple[Recording, Reading]]:
-    """The recordings of a kind that show every feature which any shows, with what the vendor's SDK reads.
+async def representatives(column: Column, folder: Path) -> list[tuple[Recording, Reading]]:
+    """The recordings that show every feature which any shows, with what the vendor's SDK reads.
 
     Examples follow, for what none shows.
     """
@@ -156,14 +192,14 @@ async def representatives(kind: str, folder: Path) -> list[tuple[Recording, Read
     for feature, word in RECORDED_AS.items():
         if any(feature in shown(*one) for one in chosen.values()):
             continue
-        having = [one for one in _streams(kind) if word in one.features and "n_choices" not in one.features]
+        having = [one for one in _streams(column) if word in one.features and "n_choices" not in one.features]
         for recording in having[:CANDIDATES]:
-            original = await _measure(recording)
+            original = await _measure(column, recording)
             if feature in shown(recording, original):
                 chosen[recording.name] = recording, original
                 break
-    for example in _examples(kind, folder):
-        original = await _measure(example)
+    for example in _examples(column.recorded, folder / column.model):
+        original = await _measure(column, example)
         if shown(example, original) - {"text", "usage"} - {one for pair in chosen.values() for one in shown(*pair)}:
             chosen[example.name] = example, original
     return list(chosen.values())
@@ -181,10 +217,17 @@ def _examples(kind: str, folder: Path) -> Iterator[Recording]:
             yield Recording(path, recorded_as, kind, "m", 200, media_type, {}, frozenset({EXAMPLES[name]}), EXAMPLE)
 
 
-def _streams(kind: str) -> list[Recording]:
-    """Those that end well, the smallest first."""
-    whole = recordings(kind=kind, stream=True, ok=True, where=lambda one: "error_midstream" not in one.features)
-    return sorted(whole, key=lambda one: (_is_misread(one), not one.is_truly_framed, len(one.response)))
+def _streams(column: Column) -> list[Recording]:
+    """Those that end well, the provider's own and the smallest first."""
+    whole = recordings(
+        kind=column.recorded, stream=True, ok=True, where=lambda one: "error_midstream" not in one.features
+    )
+
+    def rank(one: Recording) -> tuple[bool, bool, bool, int]:
+        is_lent = column.is_borrowed and one.provider != column.kind
+        return is_lent, _is_misread(one), not one.is_truly_framed, len(one.response)
+
+    return sorted(whole, key=rank)
 
 
 def _is_misread(recording: Recording) -> bool:
@@ -192,10 +235,10 @@ def _is_misread(recording: Recording) -> bool:
     return any(known(recording.name, reader.name) is not None for reader in ALL_READERS)
 
 
-async def _measure(recording: Recording) -> Reading:
-    assert recording.kind is not None
+async def _measure(column: Column, recording: Recording) -> Reading:
+    assert column.measure is not None
     async with ReplayServer(recording.answer()) as upstream:
-        return await OWN_READER[recording.kind].read(Call(upstream.base_url))
+        return await column.measure.read(Call(upstream.base_url, model=column.upstream_model))
 
 
 def shown(recording: Recording, original: Reading) -> set[str]:
@@ -230,33 +273,36 @@ def readers(dialect: str, *, streams: bool | None = None) -> list[Reader]:
     return [one for one in able if one.dialect == dialect and (streams is None or one.streams == streams)]
 
 
-async def _check_recording(found: Survey, proxied: Proxied, recording: Recording, original: Reading) -> None:
-    assert recording.kind is not None
+async def _check_recording(
+    found: Survey, proxied: Proxied, column: Column, recording: Recording, original: Reading
+) -> None:
     (found.examples if recording.framing == EXAMPLE else found.recordings).add(recording.name)
+    if column.is_borrowed and recording.framing != EXAMPLE:
+        (found.of_vertex if recording.provider == column.kind else found.borrowed).add(recording.name)
     for dialect in DIALECTS:
-        cell = found.cells[dialect, recording.kind]
         chosen = readers(dialect)
-        read = await asyncio.gather(*(proxied.read(one, recording) for one in chosen))
+        read = await asyncio.gather(*(proxied.read(one, recording, model=column.model) for one in chosen))
         found.readings += len(read)
         for reader, reading in zip(chosen, read, strict=True):
-            _judge(found, cell, recording, original, reader, reading)
-        if dialect == recording.kind and has_own_dialect(recording) and dialect in GENERATION:
-            answer = await proxied.stream(dialect, recording.kind, recording.answer())
-            cell.note("bytes", answer.body == recording.response and answer.is_whole)
+            _judge(found, column, recording, original, reader, reading)
+        if dialect == column.kind and has_own_dialect(recording) and dialect in GENERATION:
+            answer = await proxied.stream(dialect, column.kind, recording.answer())
+            found.cells[dialect, column.name].note("bytes", answer.body == recording.response and answer.is_whole)
 
 
 def _judge(
-    found: Survey, cell: Cell, recording: Recording, original: Reading, reader: Reader, reading: Reading
+    found: Survey, column: Column, recording: Recording, original: Reading, reader: Reader, reading: Reading
 ) -> None:
+    cell = found.cells[reader.dialect, column.name]
+    is_own = reader.dialect == column.kind
     visible = shown(recording, original) - reader.blind
-    wrong = _wrong_fields(recording, original, reader, reading)
+    wrong = _wrong_fields(is_own, original, reader, reading)
     if reader.dialect in TEXT_ALONE:
         visible &= {"text", "structured", *(["refusal"] if original.refusal else [])}
     is_example = recording.framing == EXAMPLE
     if is_example:  # it stands for one feature; the rest is for recordings to show
         visible &= recording.features
         wrong &= {name for feature in recording.features for name in (*FEATURES[feature], "error")}
-    is_own = reader.dialect == recording.kind
     row = known(recording.name, reader.name) if is_own else crossing_difference(recording, reader)
     if row is not None and wrong and wrong <= row.fields:
         cell.lost.append(row)
@@ -269,12 +315,14 @@ def _judge(
     for feature in visible:
         cell.note(feature, not wrong & {*FEATURES[feature], "error"}, is_example=is_example)
     if wrong:
-        found.faults.append(f"{reader.dialect} {reader.name} {recording.name}: {', '.join(sorted(wrong))}")
+        found.faults.append(
+            f"{reader.dialect} {reader.name} on {column.name}, {recording.name}: {', '.join(sorted(wrong))}"
+        )
 
 
-def _wrong_fields(recording: Recording, original: Reading, reader: Reader, reading: Reading) -> frozenset[str]:
+def _wrong_fields(is_own: bool, original: Reading, reader: Reader, reading: Reading) -> frozenset[str]:
     """Where the reading is not what the original says, as far as the dialect and the client can say it."""
-    told = original if reader.dialect == recording.kind else as_told_by(reader.dialect, original)
+    told = original if is_own else as_told_by(reader.dialect, original)
     if reader.dialect in TEXT_ALONE:
         told = Reading(text=told.text)
     expected = as_seen_by(reader.words, reader.blind, told)
@@ -290,48 +338,50 @@ def _tells_refusal(original: Reading, reading: Reading) -> bool:
     return reading.finish in DECLINED
 
 
-async def _check_endings(found: Survey, proxied: Proxied, kind: str) -> None:
+async def _check_endings(found: Survey, proxied: Proxied, column: Column) -> None:
     """A refused call, an error event, and a cut, which every client must take for errors."""
-    refused = [one.answer() for one in recordings(kind=kind, ok=False)][:1]
+    refused = [one.answer() for one in recordings(kind=column.recorded, ok=False)][:1]
     errors = refused or [json_answer({"error": {"message": "overloaded"}}, status=503)]
-    midway = recordings(kind=kind, ok=True, where=lambda one: "error_midstream" in one.features)
+    midway = recordings(kind=column.recorded, ok=True, where=lambda one: "error_midstream" in one.features)
     errors += [one.answer() for one in midway][:1]
     for dialect in DIALECTS:
         for answer in errors:
-            await _expect_errors(found, proxied, dialect, kind, "error", answer)
-        for answer in _cut_answers(kind):
-            await _expect_errors(found, proxied, dialect, kind, "cut", answer)
+            await _expect_errors(found, proxied, dialect, column, "error", answer)
+        for answer in _cut_answers(column):
+            await _expect_errors(found, proxied, dialect, column, "cut", answer)
 
 
-def _cut_answers(kind: str) -> Iterator[Answer]:
+def _cut_answers(column: Column) -> Iterator[Answer]:
     """A recording that stops early: cleanly for HTTP, and not."""
-    recording = next(one for one in _streams(kind) if "text" in one.features)
-    place = [place for place in cuts(recording) if not says_complete(kind, recording.response[:place])][-1]
+    recording = next(one for one in _streams(column) if "text" in one.features)
+    places = [place for place in cuts(recording) if not says_complete(column.recorded, recording.response[:place])]
+    place = places[-1]
     for how in (CutHow.CLEAN, CutHow.RST):
         yield recording.answer(cut=Cut(place, how))
 
 
 async def _expect_errors(
-    found: Survey, proxied: Proxied, dialect: str, kind: str, feature: str, answer: Answer
+    found: Survey, proxied: Proxied, dialect: str, column: Column, feature: str, answer: Answer
 ) -> None:
     proxied.upstream.respond_with(answer)
     for reader in readers(dialect, streams=True):
-        reading = await reader.read(Call(proxied.url, model=kind))
+        reading = await reader.read(Call(proxied.url, model=column.model))
         found.readings += 1
-        found.cells[dialect, kind].note(feature, reading.ending == "error")
+        found.cells[dialect, column.name].note(feature, reading.ending == "error")
         if reading.ending != "error":
-            found.faults.append(f"{dialect} {reader.name} on {kind}: {feature} read as {replace(reading, text='…')}")
+            read_as = replace(reading, text="…")
+            found.faults.append(f"{dialect} {reader.name} on {column.name}: {feature} read as {read_as}")
 
 
-def check_images(found: Survey, dialect: str, kind: str) -> None:
+def check_images(found: Survey, dialect: str, column: Column) -> None:
     """A request with an image, without a server: the image must be in what the provider is asked."""
     if dialect not in WITH_IMAGE:
         return
     params = CallParams(path={"model": "m", "method": "chat"})
     asked = DIALECTS[dialect].decode_request(json.dumps(WITH_IMAGE[dialect]).encode(), params)
     try:
-        sent = PROVIDERS[kind].encode_request(asked, Target(provider=kind, model="m"))
+        sent = PROVIDERS[column.kind].encode_request(asked, Target(provider=column.kind, model=column.upstream_model))
     except ProxyError as error:
-        found.faults.append(f"{dialect} on {kind}: images: {error}")
+        found.faults.append(f"{dialect} on {column.name}: images: {error}")
         return
-    found.cells[dialect, kind].note("images in", IMAGE.encode() in sent.body)
+    found.cells[dialect, column.name].note("images in", IMAGE.encode() in sent.body)

@@ -6,9 +6,8 @@ from proxy.dialects import DIALECTS
 from proxy.providers import PROVIDERS
 from tests.matrix.clients import ALL_READERS, client_of
 from tests.matrix.page import BEGIN, END, HEADING, LETTERS, README, Notes, cell_text, rows, written_into
-from tests.matrix.survey import FEATURES, RECORDED_AS, WITH_IMAGE, Cell, Survey, check_images
+from tests.matrix.survey import COLUMNS, FEATURES, RECORDED_AS, WITH_IMAGE, Cell, Column, Survey, check_images
 from tests.support.reader import Reader
-from tests.support.readers import OWN_READER
 
 STALE = "run `python -m tests.matrix --write`"
 
@@ -17,14 +16,15 @@ def test_readme_lists_every_dialect_and_every_kind() -> None:
     found = rows(README.read_text())
 
     assert set(found) - {""} == set(DIALECTS), STALE
-    assert found[""] == [f"`{kind}`" for kind in sorted(PROVIDERS)], STALE
-    assert {len(cells) for cells in found.values()} == {len(PROVIDERS)}
+    assert found[""] == [column.name for column in COLUMNS], STALE
+    assert {column.kind for column in COLUMNS} == set(PROVIDERS)
+    assert {len(cells) for cells in found.values()} == {len(COLUMNS)}
     assert HEADING in README.read_text()
 
 
 def test_what_the_readme_says_was_checked_and_nothing_failed() -> None:
-    kinds, *found = [row for _, row in sorted(rows(README.read_text()).items())]
-    measured = [cell for row in found for kind, cell in zip(kinds, row, strict=True) if kind.strip("`") in OWN_READER]
+    _, *found = [row for _, row in sorted(rows(README.read_text()).items())]
+    measured = [cell for row in found for column, cell in zip(COLUMNS, row, strict=True) if column.measure is not None]
 
     assert [cell for row in found for cell in row if "~~" in cell] == []
     assert [cell for cell in measured if not {"T", "E", "X"} <= set(cell.split("<")[0].split())] == []
@@ -47,14 +47,14 @@ def test_every_feature_has_a_letter_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("dialect", WITH_IMAGE)
-@pytest.mark.parametrize("kind", PROVIDERS)
-def test_images_of_every_dialect_reach_every_kind(dialect: str, kind: str) -> None:
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
+def test_images_of_every_dialect_reach_every_kind(dialect: str, column: Column) -> None:
     found = Survey()
 
-    check_images(found, dialect, kind)
+    check_images(found, dialect, column)
 
     assert found.faults == []
-    assert found.cells[dialect, kind].passed == {"images in"}
+    assert found.cells[dialect, column.name].passed == {"images in"}
 
 
 def test_a_cell_says_what_passed_what_only_an_example_shows_and_what_failed() -> None:

@@ -1,5 +1,6 @@
 """The official `anthropic` SDK: raw iteration, the accumulating helper, and whole answers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,10 +30,13 @@ def _request(call: Call) -> dict[str, Any]:
     }
 
 
-async def read_raw(call: Call) -> Reading:
+Connect = Callable[[Call], anthropic.AsyncAnthropic | anthropic.AsyncAnthropicVertex]
+
+
+async def read_raw(call: Call, connect: Connect = client) -> Reading:
     """Every event as the SDK yields it."""
     message = _Message()
-    async with client(call) as sdk:
+    async with connect(call) as sdk:
         try:
             async for event in await sdk.messages.create(stream=True, **_request(call)):
                 message.add(event.model_dump(exclude_unset=True, warnings=False))

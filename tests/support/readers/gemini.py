@@ -1,7 +1,7 @@
 """The official `google-genai` SDK: streams and whole answers. It has no accumulating helper."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,10 +29,13 @@ async def client(call: Call) -> AsyncIterator[AsyncClient]:
             yield sdk.aio
 
 
-async def read_stream(call: Call) -> Reading:
+Connect = Callable[[Call], contextlib.AbstractAsyncContextManager[AsyncClient]]
+
+
+async def read_stream(call: Call, connect: Connect = client) -> Reading:
     """Every chunk as the SDK yields it."""
     chunks = _Chunks()
-    async with client(call) as sdk:
+    async with connect(call) as sdk:
         try:
             stream = await sdk.models.generate_content_stream(model=call.model, contents=PROMPT, **call.options)
             async for chunk in stream:
