@@ -303,10 +303,14 @@ class Passthrough:
         delivered.has_finish_reason = isinstance(tap, TellsFinish) and tap.has_finish_reason
 
     def _hold_back(self, whole: bytes) -> bytes:
-        """`whole` without its last event, which is the provider's error: a terminal event is the last one."""
+        """`whole` without its last event, which is the provider's error: a terminal event is the last one.
+
+        Where that is the terminator of a success, of an answer that says otherwise, the error has no event yet.
+        """
         start = whole.rfind(b"\n\n", 0, len(whole) - 2) + 2
         start = 0 if start == 1 else start
-        self._held = whole[start:]
+        held = whole[start:]
+        self._held = b"" if self._is_terminator(held) else held
         self.is_holding = True
         return whole[:start]
 

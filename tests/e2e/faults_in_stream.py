@@ -5,6 +5,7 @@ import zlib
 from functools import cache
 
 from tests.e2e.fault_row import (
+    CHAT_DONE,
     CHUNKED,
     LAST,
     OK,
@@ -216,6 +217,18 @@ ENDINGS = [
         ),
         broken("error_event", closed=Closed.ANY, says="Too busy."),
         reverse=True,
+    ),
+    Row(
+        "json_tail_and_done",
+        "an error as bare JSON after events, and a terminator",
+        (
+            lambda wire: (
+                CHUNKED + chunk(wire.part),
+                PAUSE,
+                chunk(b'{"error":{"message":"Too busy.","type":"server_error","code":503}}\n\n' + CHAT_DONE) + LAST,
+            ),
+        ),
+        broken("error_event", closed=Closed.ANY, says="Too busy."),
     ),
     Row(
         "json_tail_cut",

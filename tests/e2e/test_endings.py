@@ -120,6 +120,14 @@ def test_an_error_as_bare_json_behind_events_is_the_providers_error(kind: str, a
     assert failure.message.endswith("Too busy.")
 
 
+@pytest.mark.parametrize("begun", [b"", _begun("openai_chat")], ids=["alone", "behind events"])
+def test_done_behind_an_error_as_bare_json_is_no_success(begun: bytes) -> None:
+    failure = decode(PROVIDERS["openai_chat"], [begun + BUSY + b"\n\ndata: [DONE]\n\n"])[-1]
+
+    assert isinstance(failure, StreamError)
+    assert failure.kind is ErrorKind.RATE_LIMIT
+
+
 @pytest.mark.parametrize(
     "bare", [BUSY[:-9], b"{}", b'{"error":null}', b"[]", b'{"id":"x","object":"y"}', b'{"a":', b"<html>", b"[" * 5000]
 )

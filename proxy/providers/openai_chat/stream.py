@@ -176,7 +176,7 @@ class ChatDecoder:
         if payload[:1] != b"{":
             stripped = payload.strip()
             if stripped.startswith(DONE):
-                self._end(out)
+                self._take_done(out)
                 return
             if not stripped:
                 return
@@ -188,6 +188,14 @@ class ChatDecoder:
                 self._fail(failure, out)
             return
         self._take_chunk(chunk, out)
+
+    def _take_done(self, out: list[Event]) -> None:
+        """`[DONE]` alone is an ending, but not of an answer that broke off with an error outside of any event."""
+        failure = None if self._finish_reason is not None else error_in(self._framer.bare_json, is_surely_one=False)
+        if failure is None:
+            self._end(out)
+        else:
+            self._fail(failure, out)
 
     def _take_chunk(self, chunk: Chunk, out: list[Event]) -> None:
         if not self._started and (chunk.choices or chunk.id):
