@@ -22,6 +22,7 @@ from proxy.routing import ResolvedTarget
 from proxy.upstream import Exchange, UpstreamPool
 
 JSON_TYPE = "application/json"
+CREDENTIAL_REFUSED = "The provider refused the proxy's credential."
 MAX_ERROR_BYTES = 1024 * 1024
 """Of an upstream's error body; more is not read."""
 
@@ -207,7 +208,7 @@ async def _read_refusal(exchange: Exchange, target: ResolvedTarget, *, is_native
     )
     key = target.credential_value()
     if names_credential(error.message, key) or names_credential(body.decode("utf-8", "replace"), key):
-        refused.message = "The provider refused the proxy's credential."
+        refused.message = CREDENTIAL_REFUSED
     elif is_native and body:
         refused.verbatim = Verbatim(status, exchange.headers, body)
     return refused

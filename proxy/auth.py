@@ -4,7 +4,7 @@ Every refusal is the same 401: a key that is unknown, malformed or absent cannot
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -44,32 +44,60 @@ class Caller(msgspec.Struct, frozen=True):
 ANONYMOUS = Caller("")
 
 
-class _OtherModels(msgspec.Struct):
-    """Fields by which vendors let a request name models beside `model` (OpenRouter, LiteLLM)."""
+_Fields = dict[str, msgspec.Raw]
 
-    models: msgspec.Raw = msgspec.Raw(b"null")
-    fallbacks: msgspec.Raw = msgspec.Raw(b"null")
-    preset: msgspec.Raw = msgspec.Raw(b"null")
+_FIELDS = msgspec.json.Decoder(_Fields)
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_TEXT = msgspec.json.Decoder(str)
 
-
-_OTHER_MODELS = msgspec.json.Decoder(_OtherModels)
+_OTHER_MODELS = frozenset({"models", "fallbacks", "preset"})
+"""Fields by which vendors let a request name models beside `model` (OpenRouter, LiteLLM)."""
 
 
 def refuse_other_models(caller: Caller, body: bytes) -> None:
     """Raises CallerError (403) where a key that may use some models only names others past its list.
 
-    For bodies that go upstream as they came: whatever is converted loses these fields.
+    For bodies that go upstream as they came: whatever is converted loses these fields. Servers written in Go (Ollama, many
+    gateways) read `Model` and `MODEL` as `model`, the last one of them.
     """
     if caller.models is None:
         return
     try:
-        found = _OTHER_MODELS.decode(mended(body))
+        fields = _FIELDS.decode(mended(body))
     except msgspec.DecodeError:
         return  # no JSON object: refused elsewhere
-    for name in found.__struct_fields__:
-        if bytes(getattr(found, name)) != b"null":
-            message = f"This key may use some models only; a request may not name others in {name!r}."
-            raise CallerError(ErrorKind.PERMISSION, message, param=name, code="model_not_allowed")
+    for name, value in fields.items():
+        folded = name.casefold()
+        if folded == "model" and name != folded:
+            raise _names_others(name)
+        if folded in _OTHER_MODELS and not _is_surely_null(name, value, body):
+            raise _names_others(name)
+    for index, model in _models_of_tools(fields.get("tools")):
+        if not caller.may_use(model, model):
+            raise _names_others(f"tools[{index}].model")
+
+
+def _is_surely_null(name: str, value: msgspec.Raw, body: bytes) -> bool:
+    """Whether the field is given once, as null. Of two the decoder has seen the last, and a provider may read the first."""
+    return bytes(value) == b"null" and b"\\u" not in body and body.count(f'"{name}"'.encode()) == 1
+
+
+def _models_of_tools(tools: msgspec.Raw | None) -> Iterator[tuple[int, str]]:
+    """The models that tools of the provider's own use (OpenAI's `image_generation`, Anthropic's `advisor`)."""
+    try:
+        items = _ITEMS.decode(tools) if tools is not None else []
+    except msgspec.DecodeError:
+        return
+    for index, item in enumerate(items):
+        try:
+            yield index, _TEXT.decode(_FIELDS.decode(item)["model"])
+        except (KeyError, msgspec.DecodeError):
+            continue
+
+
+def _names_others(name: str) -> CallerError:
+    message = f"This key may use some models only; a request may not name others in {name[:64]!r}."
+    return CallerError(ErrorKind.PERMISSION, message, param=name[:64], code="model_not_allowed")
 
 
 class Authenticator:

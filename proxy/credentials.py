@@ -12,15 +12,12 @@ import msgspec
 
 from proxy.config import Provider
 from proxy.config.secret import CALLERS_KEY, NO_KEY, Secret, key_digest
-from proxy.header_names import CONNECTION_HEADERS, CREDENTIAL_HEADERS
+from proxy.header_names import ACCOUNT_HEADERS, CONNECTION_HEADERS, CREDENTIAL_HEADERS
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.providers.base import Provider as ProviderKind
 from proxy.signing import Signer, signer_for
 
 _BARE_KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
-
-ACCOUNT_HEADERS = frozenset({"openai-organization", "openai-project"})
-"""Request headers that say on whose account a key is used: they go where the caller's own key goes, and only there."""
 
 MAX_KEY_CHARACTERS = 4096
 
@@ -114,6 +111,9 @@ class Access(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
     @property
+    def forward_headers(self) -> tuple[str, ...]: ...
+
+    @property
     def credential(self) -> Credential: ...
 
 
@@ -125,13 +125,17 @@ def upstream_headers(
     *,
     is_native: bool,
 ) -> dict[str, str]:
-    """All headers of an upstream request, in lower case: the request's own, the configured ones, the credential.
+    """All headers of an upstream request, in lower case: the request's own, those that the provider is configured to get
+    of callers who speak its API, the configured ones, the credential.
 
     `is_native`: the caller speaks the target's API. Raises CallerError (401) when a key is needed and none may be sent.
     """
     brought = presented(caller_headers, caller_query)
+    if is_native and target.forward_headers:
+        further = {name: caller_headers[name] for name in target.forward_headers if name in caller_headers}
+        request_headers = {**request_headers, **further}
     headers = {
-        **without_credentials(request_headers),
+        **without_credentials(request_headers, caller_headers.get("connection", "")),
         **target.headers,
         **target.credential.headers(brought, is_native=is_native),
     }
@@ -140,9 +144,10 @@ def upstream_headers(
     return headers
 
 
-def without_credentials(headers: Mapping[str, str]) -> dict[str, str]:
-    """`headers` (lower-case names) without credentials and without what belongs to the caller's connection."""
-    named = {name.strip().lower() for name in headers.get("connection", "").split(",")}
+def without_credentials(headers: Mapping[str, str], connection: str) -> dict[str, str]:
+    """`headers` (lower-case names) without credentials and without what belongs to the caller's connection, of which the
+    caller names some in its `Connection` header."""
+    named = {name.strip().lower() for name in connection.split(",")}
     return {
         name: value
         for name, value in headers.items()

@@ -47,6 +47,8 @@ class ResolvedTarget(msgspec.Struct, frozen=True):
     credential: Credential
     headers: Mapping[str, str]
     """Configured extra headers, lower-case names; secrets among them."""
+    forward_headers: tuple[str, ...]
+    """Further headers of a caller who speaks its API that go there, lower-case names."""
     timeouts: Timeouts
     context_tokens: int | None
     """The model's context window; `None`: not known."""
@@ -91,6 +93,7 @@ class _ProviderEntry:
     def __init__(self, provider: Provider, config: Config, environ: Mapping[str, str]) -> None:
         self._provider = provider
         self._headers = {name.lower(): value.reveal() for name, value in provider.headers.items()}
+        self._forward_headers = tuple(name.lower() for name in provider.forward_headers)
         self._timeouts = config.timeouts.overridden(provider.timeouts)
         self._max_frame_bytes = config.limits.max_frame_bytes
         proxy_keys = proxy_key_digests(config)
@@ -121,6 +124,7 @@ class _ProviderEntry:
             endpoint=way.endpoint,
             credential=way.credential,
             headers=self._headers,
+            forward_headers=self._forward_headers,
             timeouts=self._timeouts,
             context_tokens=options.context_tokens,
             prefill=options.prefill,

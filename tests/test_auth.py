@@ -144,6 +144,14 @@ SOME = Caller("team", AllowList(("gpt-*",)))
         b'{"model":"gpt-5","fallbacks":[{"gpt-5":["x"]}]}',
         b'{"model":"gpt-5","preset":"p"}',
         b'{"messages":"\\ud83d","models":["x"]}',
+        b'{"model":"gpt-5","Model":"claude-opus-4-5"}',
+        b'{"model":"gpt-5","MOD\\u0045L":"claude-opus-4-5"}',
+        b'{"model":"gpt-5","Models":["x"]}',
+        '{"model":"gpt-5","model\u017f":["x"]}'.encode(),
+        b'{"model":"gpt-5","models":["x"],"models":null}',
+        b'{"model":"gpt-5","models":null,"mod\\u0065ls":["x"],"models":null}',
+        b'{"model":"gpt-5","tools":[{"type":"function"},{"type":"advisor","model":"claude-opus-4-5"}]}',
+        b'{"model":"gpt-5","tools":[7,{"model":8},{"type":"image_generation","mod\\u0065l":"dall-e-3"}]}',
     ],
 )
 def test_a_key_for_some_models_names_no_others_past_its_list(body: bytes) -> None:
@@ -154,7 +162,13 @@ def test_a_key_for_some_models_names_no_others_past_its_list(body: bytes) -> Non
     refuse_other_models(ANONYMOUS, body)
 
 
-@pytest.mark.parametrize("body", [b'{"model":"gpt-5"}', b'{"models":null}', b'{"metadata":{"models":[1]}}', b"[", b"7"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b'{"model":"gpt-5"}', b'{"models":null}', b'{"metadata":{"models":[1]}}', b"[", b"7", b'{"tools":7}'),
+        b'{"tools":[{"model":"gpt-image-1"},{"function":{"parameters":{"model":"x"}}}]}',
+    ],
+)
 def test_a_key_for_some_models_may_do_all_else(body: bytes) -> None:
     refuse_other_models(SOME, body)
 

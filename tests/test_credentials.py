@@ -101,6 +101,7 @@ def test_the_second_of_two_keys_is_the_callers_own() -> None:
 
 class Target:
     headers: Mapping[str, str] = {"x-team": "platform", "user-agent": "configured"}
+    forward_headers: tuple[str, ...] = ("x-experiment", "x-hop", "x-api-key", "x-team")
     credential = credential(Secret("env:KEY", CONFIGURED))
 
 
@@ -108,19 +109,28 @@ def test_of_the_requests_headers_no_credential_and_no_hop_is_left() -> None:
     request = dict.fromkeys(CREDENTIAL_HEADERS, "canary") | {
         "accept": "application/json",
         "anthropic-version": "2023-06-01",
-        "connection": "keep-alive, X-Hop",
-        "x-hop": "1",
+        "x-named": "1",
         "host": "proxy",
         "content-length": "5",
         "accept-encoding": "br",
         "user-agent": "sdk",
     }
 
-    found = upstream_headers(Target(), request, {"x-api-key": OWN_KEY}, {"key": OWN_KEY}, is_native=True)
+    caller = {
+        "x-api-key": OWN_KEY,
+        "connection": "keep-alive, X-Hop, x-named",
+        "x-hop": "1",
+        "x-experiment": "a",
+        "x-team": "theirs",
+        "x-other": "1",
+    }
+
+    found = upstream_headers(Target(), request, caller, {"key": OWN_KEY}, is_native=True)
 
     assert found == {
         "accept": "application/json",
         "anthropic-version": "2023-06-01",
+        "x-experiment": "a",
         "x-team": "platform",
         "user-agent": "configured",
         "x-api-key": CONFIGURED,
@@ -128,15 +138,22 @@ def test_of_the_requests_headers_no_credential_and_no_hop_is_left() -> None:
 
 
 def test_only_credentials_and_hops_are_taken_out() -> None:
-    assert without_credentials({"traceparent": "00-1", "te": "trailers"}) == {"traceparent": "00-1"}
+    assert without_credentials({"traceparent": "00-1", "te": "trailers"}, "") == {"traceparent": "00-1"}
 
 
 def test_what_a_request_brings_is_not_shown() -> None:
     assert OWN_KEY not in repr(presented({"x-api-key": OWN_KEY}, {}))
 
 
+def test_what_a_provider_is_to_get_of_its_own_callers_goes_there_of_no_other() -> None:
+    found = upstream_headers(Target(), {}, {"x-experiment": "a"}, {}, is_native=False)
+
+    assert "x-experiment" not in found
+
+
 class KeylessTarget:
     headers: Mapping[str, str] = {}
+    forward_headers: tuple[str, ...] = ()
     credential = credential()
 
 

@@ -55,6 +55,9 @@ def check_provider(findings: Findings, index: int, provider: Provider, listen: L
         _check_base_url(findings, path, provider, listen)
     for name, value in provider.headers.items():
         _check_header(findings, (*path, "headers", name), name, value.reveal(), is_literal=value.is_literal)
+    for number, name in enumerate(provider.forward_headers):
+        if name.lower() in RESERVED_HEADERS | CREDENTIAL_HEADERS:
+            findings.add((*path, "forward_headers", number), f"{shown(name)} is the proxy's own, or a credential")
     if provider.api_key_header is not None and provider.api_key_header.lower() in RESERVED_HEADERS:
         findings.add((*path, "api_key_header"), f"{shown(provider.api_key_header)} cannot carry a key")
     if provider.api_key is not None:

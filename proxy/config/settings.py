@@ -178,6 +178,9 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True):
     """The header that takes the bare key. Absent: as the API family takes it. Azure: `api-key`."""
     headers: dict[str, TextOrReference] = {}
     """Headers added to every request; a value may be env:NAME or file:PATH, and must be where it is a credential."""
+    forward_headers: tuple[Name, ...] = ()
+    """Further request headers of callers who speak this provider's API, and of raw calls, that go there. Absent: those
+    alone that its API is known to read."""
     quirks: Quirks = Quirks()
     """Named deviations of compatible vendors."""
     timeouts: TimeoutOverrides = TimeoutOverrides()

@@ -18,6 +18,7 @@ from proxy.config import Config
 from proxy.dialects import DIALECTS
 from proxy.dialects.base import Dialect
 from proxy.failover import Candidate, Plan, RetrySettings
+from proxy.header_names import LIST_HEADERS
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.limits import Limiter
 from proxy.limits_redis import SharedLimits
@@ -201,10 +202,13 @@ def dialect_of_path(path: str) -> Dialect:
 
 
 def lower_headers(request: BaseRequest) -> Mapping[str, str]:
-    """The request's headers by lower-case name; of repeated ones the first, as the header's reader expects."""
+    """The request's headers by lower-case name; of repeated ones the first, as the header's reader expects, or all of a
+    list."""
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         # aiohttp keeps bytes that are no UTF-8 as half surrogates, which no JSON and no header can hold.
         text = value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        headers.setdefault(name.lower(), text)
+        lower = name.lower()
+        if headers.setdefault(lower, text) is not text and lower in LIST_HEADERS:
+            headers[lower] += f", {text}"
     return headers

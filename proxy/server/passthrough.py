@@ -4,16 +4,18 @@ The path is appended to the provider's `base_url`. Credentials are swapped as ev
 directions. No retries: what an unknown request does to the provider is unknown too.
 """
 
+import asyncio
 from collections.abc import Mapping
 from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from proxy.attempt import signed_headers
+from proxy.attempt import CREDENTIAL_REFUSED, MAX_ERROR_BYTES, names_credential, signed_headers
 from proxy.credentials import upstream_headers
 from proxy.dialects import DIALECTS
-from proxy.hub.errors import CallerError, ErrorKind
+from proxy.header_names import goes_raw_to_caller, goes_raw_upstream
+from proxy.hub.errors import CallerError, ErrorKind, UpstreamError
 from proxy.hub.raw import Raw
 from proxy.record import Outcome, Phase
 from proxy.relay import Deadlines, Relay
@@ -29,17 +31,14 @@ from proxy.upstream import Exchange
 LABEL = "passthrough"
 """In metrics and logs, where a generation has its dialect."""
 
-KEPT_FROM_CALLER = frozenset(
-    {"connection", "keep-alive", "transfer-encoding", "content-length", "set-cookie", "server", "date", "trailer"}
-)
-"""Upstream response headers that are not passed on: those of its connection, and cookies."""
+MAX_UNQUOTINGS = 3
+"""How often a path is read as a server behind a server behind a server would read it."""
 
-KEPT_FROM_UPSTREAM = (
-    *("x-forwarded-", "x-real-ip", "forwarded", "via", "x-stainless-", "user-agent"),
-    *("traceparent", "tracestate", "baggage"),
-)
-"""Beginnings of request headers that tell of the caller's way to us: no provider needs them. Its trace is handed on as in
-any other call (`proxy.tracing`)."""
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Relayed, the caller's client would take the caller's key to whatever host the provider names."""
+
+INERT = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
+"""A browser that is led to a raw answer runs nothing of it on the proxy's own origin."""
 
 
 async def pass_through(gateway: Gateway, request: BaseRequest, values: Mapping[str, str]) -> web.StreamResponse:
@@ -78,6 +77,10 @@ class PassThrough(CallHandler):
         record.upstream_status = exchange.status
         record.connect_s, record.headers_s = exchange.connect_s, exchange.headers_s
         try:
+            if exchange.status in REDIRECTS:
+                raise UpstreamError(ErrorKind.UPSTREAM_FAILED, "The provider redirected, which is not followed.")
+            if exchange.status in (401, 403):
+                return await self._relay_refusal(exchange, target)
             return await self._relay(exchange, target)
         except BaseException:
             exchange.abort()
@@ -85,7 +88,7 @@ class PassThrough(CallHandler):
 
     async def _send(self, target: ResolvedTarget, path: str, body: bytes) -> Exchange:
         params = self.params
-        own = {name: value for name, value in params.headers.items() if not name.startswith(KEPT_FROM_UPSTREAM)}
+        own = {name: value for name, value in params.headers.items() if goes_raw_upstream(name)}
         headers = upstream_headers(target, own, params.headers, params.query, is_native=True)
         headers.update(self.trace.begin_attempt(target, is_joining=False))
         headers |= await signed_headers(target, self.request.method, path, headers, body)
@@ -100,15 +103,36 @@ class PassThrough(CallHandler):
             on_connecting=self.record.note_connecting,
         )
 
-    async def _relay(self, exchange: Exchange, target: ResolvedTarget) -> web.StreamResponse:
-        record, timeouts = self.record, target.timeouts
-        headers = {name: header_text(value) for name, value in exchange.headers.items() if name not in KEPT_FROM_CALLER}
-        headers |= {
+    def _answer_headers(self, exchange: Exchange) -> dict[str, str]:
+        record = self.record
+        passed = {name: header_text(value) for name, value in exchange.headers.items() if goes_raw_to_caller(name)}
+        return {
+            **self.gateway.cors_headers(self.request),
+            **passed,
+            **INERT,
             "x-request-id": record.request_id,
             "x-proxy-provider": record.provider,
             "x-proxy-stream": self.stream_id,
             "Server": SERVER_NAME,
         }
+
+    async def _relay_refusal(self, exchange: Exchange, target: ResolvedTarget) -> web.StreamResponse:
+        """An answer in which vendors quote the key, masked or not: then it stays here. Raises UpstreamError."""
+        record = self.record
+        try:
+            async with asyncio.timeout(target.timeouts.idle_s):
+                body = await exchange.read_whole(MAX_ERROR_BYTES)
+        except TimeoutError as late:
+            raise UpstreamError(ErrorKind.TIMEOUT, "The provider's refusal took too long.") from late
+        if names_credential(body.decode("utf-8", "replace"), target.credential_value()):
+            raise UpstreamError(ErrorKind.AUTHENTICATION, CREDENTIAL_REFUSED, status=exchange.status)
+        record.bytes_up = record.bytes_down = len(body)
+        record.outcome = Outcome.REJECTED
+        return web.Response(status=exchange.status, body=body, headers=self._answer_headers(exchange))
+
+    async def _relay(self, exchange: Exchange, target: ResolvedTarget) -> web.StreamResponse:
+        record, timeouts = self.record, target.timeouts
+        headers = self._answer_headers(exchange)
         response = CallerStream(
             content_type=headers.get("content-type", "application/octet-stream"),
             headers=headers,
@@ -147,10 +171,23 @@ def upstream_path(request: BaseRequest) -> str:
     """Path and query for upstream, as the caller wrote them but for a `key`. Raises CallerError for one that climbs."""
     raw = request.rel_url.raw_path.split("/", 3)
     path = "/" + (raw[3] if len(raw) > 3 else "")
-    if any(unquote(part) in (".", "..") for part in path.split("/")) or "\\" in unquote(path):
+    if _climbs(path):
         raise CallerError(ErrorKind.INVALID_REQUEST, "The path may not hold '.' or '..' segments.", code="bad_path")
     query = request.rel_url.without_query_params("key").raw_query_string
     return f"{path}?{query}" if query else path
+
+
+def _climbs(path: str) -> bool:
+    """Whether some server would find a way up in `path`.
+
+    Servers differ: nginx decodes `%2f` before it resolves `..`, a server behind another may decode once more, and Java's
+    read `..;x` as `..`.
+    """
+    for _ in range(MAX_UNQUOTINGS):
+        if "\\" in path or any(part.partition(";")[0] in (".", "..") for part in path.split("/")):
+            return True
+        path = unquote(path)
+    return False
 
 
 def outcome_of_status(status: int, outcome: Outcome | None) -> Outcome | None:

@@ -53,6 +53,8 @@ class CallerStream(EventSourceResponse):
             # No chunking there: the end of the connection is the end of the stream.
             self.force_close()
             del self.headers["Connection"]
+        elif not request.keep_alive:
+            self.headers["Connection"] = "close"
         # Set for the connection and left: the parent would set it and take it back with every stream.
         protocol = request.protocol
         if isinstance(protocol, CallerProtocol):

@@ -111,7 +111,7 @@ async def test_an_upstreams_odd_headers_break_no_answer(
     head = answer.partition(b"\r\n\r\n")[0].lower()
     assert b"x-evil" not in head
     assert b"set-cookie" not in head
-    assert (b"x-other" in head) == path.startswith("/passthrough") or status == 502
+    assert b"x-other" not in head
     assert head.count(b"x-request-id") == 1
 
 

@@ -101,6 +101,14 @@ def test_a_model_inside_the_body_becomes_the_targets() -> None:
     assert b'[ {"parts":[{"text":"a"}]} ]' in sent.body
 
 
+def test_a_model_inside_the_body_is_found_however_it_is_spelt() -> None:
+    body = b'{"generateContentRequest":{"mod\\u0065l":"models/other","contents":[]}}'
+
+    sent = splice(call(body, operation="count_tokens", stream=False))
+
+    assert json.loads(sent.body) == {"generateContentRequest": {"model": "models/gemini-2.5-flash", "contents": []}}
+
+
 def test_the_word_model_in_a_text_changes_nothing() -> None:
     body = b'{"contents": [ {"parts": [{"text": "\\"model\\": is a \\"model\\""}], "role":  "model"} ]}'
 

@@ -75,6 +75,7 @@ def test_only_harmless_headers_are_forwarded() -> None:
         "openai-organization": "org-1",
         "idempotency-key": "i",
         "x-client-request-id": "r",
+        "content-type": "application/x-www-form-urlencoded",  # what `curl -d` says of any body
     }
 
     assert dict(splice(BODY, headers=headers).headers) == {

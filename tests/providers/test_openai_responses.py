@@ -99,7 +99,7 @@ def test_headers_of_the_api_go_along_and_credentials_do_not() -> None:
         "accept-encoding": "gzip",
         "x-stainless-lang": "python",
         "openai-organization": "org",
-        "content-type": "application/json",
+        "content-type": "text/plain; charset=utf-7",
         "accept": "text/event-stream",
         "openai-beta": "b",
         "originator": "codex_exec",
@@ -119,6 +119,7 @@ def test_headers_of_the_api_go_along_and_credentials_do_not() -> None:
         "x-codex-turn",
         "x-client-request-id",
     }
+    assert sent.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"{", b'{"input":' + b"[" * 100_000])

@@ -59,7 +59,7 @@ def _verb(call: NativeCall) -> str:
 
 
 def _spliced(body: bytes, name: str, *, needs_signatures: bool) -> bytes:
-    names_model = b'"model"' in body
+    names_model = b'"model"' in body or b"\\u00" in body  # the word, or letters of it as escapes
     has_foreign = CARRIED_PREFIX in body or (not needs_signatures and NO_SIGNATURE.encode() in body)
     if not names_model and not has_foreign:
         return body

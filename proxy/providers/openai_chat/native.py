@@ -13,7 +13,6 @@ from proxy.providers.openai_chat.request import PATH
 FORWARDED_HEADERS: Final = frozenset(
     {
         "accept",
-        "content-type",
         "http-referer",
         "idempotency-key",
         "openai-beta",

@@ -28,7 +28,6 @@ COUNT_PATH: Final = "/responses/input_tokens"
 FORWARDED_HEADERS: Final = frozenset(
     {
         "accept",
-        "content-type",
         "conversation_id",
         "idempotency-key",
         "openai-beta",
@@ -67,7 +66,8 @@ class OpenAIResponses:
         return UpstreamRequest(
             COUNT_PATH if call.operation == "count_tokens" else PATH,
             msgspec.json.encode(fields),
-            {name: value for name, value in call.headers.items() if _is_forwarded(name)},
+            {"content-type": "application/json"}
+            | {name: value for name, value in call.headers.items() if _is_forwarded(name)},
             dropped,
         )
 
