@@ -90,6 +90,11 @@ class Opened(msgspec.Struct, frozen=True):
     is_whole: bool
     """Whether the body is one JSON answer, whatever was asked for."""
 
+    @property
+    def is_array(self) -> bool:
+        """Whether the body is a stream that is one JSON array: its last event cannot be told from those before it."""
+        return self.media_type == JSON_TYPE and not self.is_whole
+
     def decoder(self) -> StreamDecoder:
         """The reader of this body."""
         provider, target = self.target.provider, self.answering
@@ -162,7 +167,8 @@ async def attempt(call: Call, target: ResolvedTarget, pool: UpstreamPool, record
     if exchange.status == 200:
         answering = target.target if is_native else for_request(target.target, call.chat)
         media_type = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_whole = media_type == JSON_TYPE and media_type not in target.provider.stream_content_types
+        streams = (*target.provider.stream_content_types, request.stream_content_type)
+        is_whole = media_type == JSON_TYPE and media_type not in streams
         return Opened(exchange, target, is_native, answering, media_type, is_whole)
     raise await _read_refusal(exchange, target, is_native=is_native)
 

@@ -164,7 +164,10 @@ class JsonArrayFramer:
 
 
 class JsonArraySplitter:
-    """Holds back an element that is not whole, with the comma in front of it, and gives everything before it."""
+    """Holds back an element that is not whole, with the comma in front of it, and gives everything before it.
+
+    The closing bracket is held back until the end of the body: before it, more elements may be added, such as an error.
+    """
 
     def __init__(self, max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES) -> None:
         self._max_frame_bytes = max_frame_bytes
@@ -172,13 +175,11 @@ class JsonArraySplitter:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> bytes:
-        """All bytes up to the end of the last whole element, or of the array. Raises as `JsonArrayFramer.feed` does."""
+        """All bytes up to the end of the last whole element. Raises as `JsonArrayFramer.feed` does."""
         cut = 0
         for mark, offset in self._scanner.scan(data):
-            if mark is not _Mark.BEGIN:
+            if mark is _Mark.END:
                 cut = offset
-        if self._scanner.phase is _Phase.OVER:
-            cut = len(data)
         whole = b""
         if cut:
             whole = bytes(self._buffer) + data[:cut]
@@ -189,6 +190,6 @@ class JsonArraySplitter:
         return whole
 
     def finish(self) -> bytes:
-        """What is left: an element that never ended."""
+        """What is left: the end of the array, or an element that never ended."""
         rest, self._buffer = bytes(self._buffer), bytearray()
         return rest

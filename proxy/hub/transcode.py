@@ -180,7 +180,8 @@ class Passthrough:
 
     The tap is the provider's own decoder. If it fails, it is dropped and the bytes go on: from then on only
     `is_terminator`, a look at the raw bytes, tells whether the answer was whole. The encoder that `make_encoder` gives
-    writes heartbeats and the error ending; most streams need none.
+    writes heartbeats and the error ending; most streams need none. It is told whether the provider's own frames have
+    gone to the caller.
 
     With `delivered`, errors are held back until `ending`, the provider's own error event among them.
 
@@ -192,7 +193,7 @@ class Passthrough:
         self,
         splitter: Splitter,
         tap: StreamDecoder,
-        make_encoder: Callable[[], StreamEncoder],
+        make_encoder: Callable[[bool], StreamEncoder],
         is_terminator: Callable[[bytes], bool],
         delivered: Delivered | None = None,
     ) -> None:
@@ -202,6 +203,8 @@ class Passthrough:
         """The provider's own error event, while it is held back."""
         self.is_holding = False
         self.relays_on = False
+        self.has_relayed = False
+        """Frames of the provider's have gone to the caller."""
         self._splitter = splitter
         self._tap: StreamDecoder | None = tap
         self._skimmer = Skimmer()
@@ -209,6 +212,8 @@ class Passthrough:
         """What the tap read last: a fault that it kept for the next call is in there."""
         self._make_encoder = make_encoder
         self._encoder_made: StreamEncoder | None = None
+        self._encoder_follows = False
+        """The encoder was made after frames of the provider's."""
         self._is_terminator = is_terminator
         self._saw_terminator = False
         self._opening = b""
@@ -229,8 +234,11 @@ class Passthrough:
                 if self._delivered is not None:
                     self._is_steady = False
                     self._note_finish(self._delivered)
-                    return self._hold_back(whole)
-                self.relays_on = True
+                    whole = self._hold_back(whole)
+                else:
+                    self.relays_on = True
+            if whole:
+                self.has_relayed = True
         return whole
 
     def _feed_unsteady(self, data: bytes) -> bytes:
@@ -294,8 +302,9 @@ class Passthrough:
 
     @property
     def _encoder(self) -> StreamEncoder:
-        if self._encoder_made is None:
-            self._encoder_made = self._make_encoder()
+        if self._encoder_made is None or self._encoder_follows is not self.has_relayed:
+            self._encoder_follows = self.has_relayed
+            self._encoder_made = self._make_encoder(self.has_relayed)
         return self._encoder_made
 
     def _note_finish(self, delivered: Delivered) -> None:

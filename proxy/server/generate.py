@@ -225,7 +225,7 @@ class Generation(CallHandler):
     async def _answer(self, call: Call, opened: Opened, *, is_prefilled: bool) -> web.StreamResponse:
         if opened.media_type == "text/html":
             raise UpstreamProtocolError("The provider answered with a web page.")
-        context = self._context(call, is_native=opened.is_native, is_relayed=opened.is_native and not opened.is_whole)
+        context = self._context(call, is_native=opened.is_native)
         if call.envelope.stream:
             self.record.status = 200
             headers = {**self.headers(opened.exchange.headers), **self.dialect.stream_headers, "Server": SERVER_NAME}
@@ -297,13 +297,12 @@ class Generation(CallHandler):
 
     # --- parts
 
-    def _context(self, call: Call, *, is_native: bool, is_relayed: bool) -> StreamContext:
+    def _context(self, call: Call, *, is_native: bool) -> StreamContext:
         return StreamContext(
             id=self.stream_id,
             model=self.record.model,
             created=int(time.time()),
             include_usage=call.envelope.include_usage,
             variant=call.envelope.variant,
-            is_relayed=is_relayed,
             response_format=None if is_native else call.chat.response_format,
         )

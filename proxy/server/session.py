@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 
+import msgspec
 from aiohttp import HttpVersion11
 from aiohttp.web_request import BaseRequest
 
@@ -187,11 +188,11 @@ class Session:
         delivered = self.delivered if self.can_join else None
         if self.is_begun:
             return self._join(decoder, context, is_prefilled=is_prefilled)
-        if opened.is_native and not opened.is_whole:
+        if opened.is_native and not opened.is_whole and not (self._holds_cuts and opened.is_array):
             return Passthrough(
                 provider.splitter(target),
                 decoder,
-                partial(self._dialect.encoder, context),
+                partial(self._encoder, context),
                 provider.is_terminator,
                 delivered,
             )
@@ -212,11 +213,15 @@ class Session:
         if self._sink is not None and isinstance(self._dialect, TakesComments):
             self._sink.write(b": x-proxy-joins %d %b\n\n" % (record.joins, record.provider.encode()))
 
+    def _encoder(self, context: StreamContext, is_relayed: bool) -> StreamEncoder:
+        return self._dialect.encoder(msgspec.structs.replace(context, is_relayed=is_relayed))
+
     def _encoder_in_place(self, context: StreamContext) -> StreamEncoder:
         """The encoder that wrote the stream so far; after a byte-exact relay a fresh one, brought to the same state."""
         if isinstance(self._transcoder, Convert):
             return self._transcoder.encoder
-        encoder = self._dialect.encoder(context)
+        has_relayed = isinstance(self._transcoder, Passthrough) and self._transcoder.has_relayed
+        encoder = self._encoder(context, has_relayed)
         if isinstance(encoder, AdoptsStream):
             encoder.adopt(self.delivered.events())
         else:

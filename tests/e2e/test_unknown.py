@@ -195,7 +195,7 @@ def relayed(recording: Recording, pieces: Iterable[bytes]) -> bytes:
     target = Target(provider=provider.kind, model="m")
     native = DIALECTS[provider.native_dialect or ""]
     relay = Passthrough(
-        provider.splitter(target), provider.decoder(target), lambda: native.encoder(CONTEXT), provider.is_terminator
+        provider.splitter(target), provider.decoder(target), lambda _: native.encoder(CONTEXT), provider.is_terminator
     )
     return b"".join([relay.feed(piece) for piece in pieces]) + relay.finish()
 

@@ -52,8 +52,7 @@ def test_the_splitter_gives_every_byte_and_stops_only_behind_elements(
 
     for piece in pieces(data, cuts):
         given_out += splitter.feed(piece)
-        assert given_out == b"" or given_out.endswith((b"}", b"]", b"\n"))
-        if given_out.endswith(b"}"):
+        if given_out:
             assert json.loads(given_out + b"]") == objects[: len(json.loads(given_out + b"]"))]
 
     assert given_out + splitter.finish() == data

@@ -60,7 +60,10 @@ def stream(provider: Provider, data: bytes) -> None:
     native = DIALECTS.get(provider.native_dialect or "")
     if native is not None:
         relay = Passthrough(
-            provider.splitter(target), provider.decoder(target), lambda: native.encoder(CONTEXT), provider.is_terminator
+            provider.splitter(target),
+            provider.decoder(target),
+            lambda _: native.encoder(CONTEXT),
+            provider.is_terminator,
         )
         for piece in pieces:
             relay.feed(piece)

@@ -58,12 +58,16 @@ def converted(events: list[Event]) -> bytes:
     return ToyEncoder().encode(events)
 
 
+def toy_encoder(_is_relayed: bool) -> ToyEncoder:
+    return ToyEncoder()
+
+
 def convert() -> Convert:
     return Convert(ToyDecoder(), ToyEncoder())
 
 
 def passthrough(max_frame_bytes: int = 1_000_000) -> Passthrough:
-    return Passthrough(SseSplitter(max_frame_bytes), ToyDecoder(), ToyEncoder, is_toy_terminator)
+    return Passthrough(SseSplitter(max_frame_bytes), ToyDecoder(), toy_encoder, is_toy_terminator)
 
 
 def collect(max_bytes: int = 1_000_000) -> Collect:
@@ -318,7 +322,7 @@ def test_tap_that_fails_in_the_unterminated_terminator_is_replaced_by_the_look_a
         def finish(self) -> list[Event]:
             raise UpstreamProtocolError("no")
 
-    transcoder = Passthrough(SseSplitter(), FailsAtTheEnd(), ToyEncoder, is_toy_terminator)
+    transcoder = Passthrough(SseSplitter(), FailsAtTheEnd(), toy_encoder, is_toy_terminator)
 
     out = run(transcoder, [WHOLE_EVENTS_OF_HALF])
 
@@ -334,7 +338,7 @@ def convert_held() -> Convert:
 
 
 def passthrough_held() -> Passthrough:
-    return Passthrough(SseSplitter(), ToyDecoder(), ToyEncoder, is_toy_terminator, Delivered(1_000_000))
+    return Passthrough(SseSplitter(), ToyDecoder(), toy_encoder, is_toy_terminator, Delivered(1_000_000))
 
 
 HOLDING: list[Callable[[], Transcoder]] = [convert_held, passthrough_held]
@@ -385,8 +389,8 @@ class Finishing(ToyDecoder):
 def test_a_held_error_knows_of_a_finish_reason_that_was_relayed(stream: bytes) -> None:
     delivered, other = Delivered(1_000_000), Delivered(1_000_000)
 
-    run(Passthrough(SseSplitter(), Finishing(), ToyEncoder, is_toy_terminator, delivered), [stream])
-    run(Passthrough(SseSplitter(), ToyDecoder(), ToyEncoder, is_toy_terminator, other), [stream])
+    run(Passthrough(SseSplitter(), Finishing(), toy_encoder, is_toy_terminator, delivered), [stream])
+    run(Passthrough(SseSplitter(), ToyDecoder(), toy_encoder, is_toy_terminator, other), [stream])
 
     assert (delivered.has_finish_reason, other.has_finish_reason) == (True, False)
     assert not delivered.is_text_only

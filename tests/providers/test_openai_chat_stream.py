@@ -166,7 +166,7 @@ def test_a_frame_that_cannot_be_read_does_not_spoil_a_relayed_stream(*, is_one_r
     body = sse(chunk({"content": "x"}), '{"choices":7}', *(["[DONE]"] if is_whole else []))
     provider = OpenAIChat()
     encoder = OpenAIChatDialect().encoder(StreamContext("x", "m", 0))
-    relay = Passthrough(provider.splitter(TARGET), provider.decoder(TARGET), lambda: encoder, provider.is_terminator)
+    relay = Passthrough(provider.splitter(TARGET), provider.decoder(TARGET), lambda _: encoder, provider.is_terminator)
 
     pieces = [body] if is_one_read else one_byte(body)
     out = b"".join(relay.feed(piece) for piece in pieces) + relay.finish()

@@ -67,7 +67,9 @@ class Pair:
         encoder = DIALECTS[self.dialect].encoder(CONTEXT)
         if not self.relays:
             return Convert(provider.decoder(TARGET), encoder)
-        return Passthrough(provider.splitter(TARGET), provider.decoder(TARGET), lambda: encoder, provider.is_terminator)
+        return Passthrough(
+            provider.splitter(TARGET), provider.decoder(TARGET), lambda _: encoder, provider.is_terminator
+        )
 
 
 def pairs() -> Iterator[Pair]:
