@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Self
 
 
 class ErrorKind(StrEnum):
@@ -135,6 +136,17 @@ class ProxyError(Exception):
         self.retry_after_s = retry_after_s
         self.headers: Mapping[str, str] = headers or {}
         """Response headers to pass on (rate limits), lower-case names."""
+
+    def without_frames(self) -> Self:
+        """Itself, without the frames through which it and its causes came.
+
+        Whoever keeps a fault that it has caught keeps by these frames all that they refer to, most often itself.
+        """
+        fault: BaseException | None = self
+        while fault is not None:
+            fault.__traceback__ = None
+            fault = fault.__cause__ or fault.__context__
+        return self
 
 
 class CallerError(ProxyError):

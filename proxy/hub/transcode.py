@@ -123,7 +123,7 @@ class Convert:
         try:
             events = self._decoder.feed(data)
         except UpstreamProtocolError as fault:
-            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
+            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.without_frames().message))
         return self._encode(events) if events else b""
 
     def finish(self) -> bytes:
@@ -132,7 +132,7 @@ class Convert:
         try:
             events = self._decoder.finish()
         except UpstreamProtocolError as fault:
-            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
+            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.without_frames().message))
         out = self._encode(events)
         if not self.summary.ended:
             out += self.fail(StreamError(ErrorKind.CUT, CUT_MESSAGE))
@@ -227,7 +227,7 @@ class Passthrough:
         try:
             whole = self._splitter.feed(data)
         except UpstreamProtocolError as fault:
-            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
+            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.without_frames().message))
         if whole:
             self._observe(whole)
             if self.summary.error is not None and not self.relays_on:
@@ -341,7 +341,8 @@ class Passthrough:
             return
         try:
             events = tap.feed(whole)
-        except UpstreamProtocolError:
+        except UpstreamProtocolError as fault:
+            fault.without_frames()  # Its decoder may keep it.
             self._tap = None
             self.summary.tap_failed = True
             self._delivered = None
@@ -355,7 +356,8 @@ class Passthrough:
     def _finish_tap(self, tap: StreamDecoder) -> None:
         try:
             self.summary.observe(tap.finish())
-        except UpstreamProtocolError:
+        except UpstreamProtocolError as fault:
+            fault.without_frames()  # Its decoder may keep it.
             self._tap = None
             self.summary.tap_failed = True
             self._saw_terminator = self._is_terminator(self._last_read)
@@ -384,7 +386,7 @@ class Collect:
         try:
             events = self._decoder.feed(data)
         except UpstreamProtocolError as fault:
-            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
+            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.without_frames().message))
         self._add(events)
         return b""
 
@@ -394,7 +396,7 @@ class Collect:
         try:
             self._add(self._decoder.finish())
         except UpstreamProtocolError as fault:
-            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.message))
+            return self.fail(StreamError(ErrorKind.PROTOCOL, fault.without_frames().message))
         if not self.summary.ended:
             self.fail(StreamError(ErrorKind.CUT, CUT_MESSAGE))
         return b""

@@ -121,7 +121,8 @@ class Generation(CallHandler):
                 if error.kind in STOPPED_OUTCOME:
                     # The operator ended the call, not one attempt of it.
                     raise
-                fault = error
+                # Its traceback holds this frame, which holds it: all of the call would wait for the garbage collector.
+                fault = error.without_frames()
                 if now - self.record.started_at >= targets[step.index].timeouts.total_s:
                     self.record.outcome = Outcome.TOTAL_TIMEOUT
                 if session.is_begun:

@@ -89,7 +89,8 @@ class CallerProtocol(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_watching_head()
         self._tell_left()
-        super().connection_lost(exc)
+        # aiohttp keeps the fault with the request, and its traceback the frames of whoever wrote last.
+        super().connection_lost(None if exc is None else exc.with_traceback(None))
 
     def _tell_left(self) -> None:
         watcher = self.watcher

@@ -219,6 +219,7 @@ class Exchange:
             return await whole.body
         finally:
             self.abort()
+            del whole  # Its future keeps the fault, whose traceback keeps this frame.
 
     # --- for the connection
 
@@ -248,9 +249,10 @@ class Exchange:
     def fail(self, error: UpstreamError) -> None:
         """The message will not be completed; the connection is closed."""
         self._control = None
-        self._error = error
         if self._is_started:
             self._finish_with(error)
+        else:
+            self._error = error
 
     def _hold(self, data: bytes) -> None:
         """Keeps what comes before `start`. The socket is paused only when it goes on sending: most often it does not."""

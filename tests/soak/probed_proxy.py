@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,9 @@ class Probe:
             "started": STARTED[0],
             "live": len(self._gateway.live),
             "tasks": len(asyncio.all_tasks(self._loop)),
-            "upstream_connections": pool.open_count,
+            "upstream_idle": pool.idle_count,
+            # Naming hundreds of them would hold up the streams that are measured.
+            "transports": {} if self._gateway.live else transports(self._loop),
             "lag_ms": self._lag.summary(),
             "own_lag_ms": self._own.summary(),
             "waited_s": self._waited_s,
@@ -91,6 +94,21 @@ class Probe:
         part = self._file.with_suffix(".part")
         part.write_text(json.dumps(found))
         part.replace(self._file)
+
+
+def transports(loop: asyncio.AbstractEventLoop) -> dict[int, str]:
+    """What asyncio's own loop has at each descriptor, its protocol included; of another loop nothing."""
+    return {
+        number: f"{transport!r} {transport.get_protocol()!r} {slots(transport.get_protocol())}"
+        for number, transport in dict(getattr(loop, "_transports", {})).items()
+    }
+
+
+def slots(thing: object) -> dict[str, str]:
+    """Its own plain values."""
+    names = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    values = {name: getattr(thing, name, None) for name in names}
+    return {name: str(value)[:80] for name, value in values.items() if isinstance(value, bool | int | float | Enum)}
 
 
 def give_back() -> None:
