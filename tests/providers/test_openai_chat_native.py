@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 
+from proxy.dialects import DIALECTS
 from proxy.hub.carried import Carried, pack
+from proxy.hub.completion import CompletedBlock, Completion
 from proxy.hub.errors import CallerError
-from proxy.hub.events import Origin
+from proxy.hub.events import FinishReason, MessageEnd, Origin, ReasoningBlock, SignatureAdded
+from proxy.hub.reasoning_details import SUMMARY, TEXT, ReasoningDetail, proof
 from proxy.providers.base import NativeCall, UpstreamRequest
 from proxy.providers.openai_chat.provider import OpenAIChat
+from tests.support.crossing import CONTEXT
 from tests.support.openai_chat_api import Case, recorded_requests, target
 
 BODY = b'{"model":"alias", "messages": [ {"role":"user","content":"h\\u0069"} ],"stream":true,"x_new":{"a":1.50}}'
@@ -102,6 +106,43 @@ def test_reasoning_that_only_this_proxy_could_have_given_is_taken_out() -> None:
         {"role": "assistant", "content": "b", "reasoning_details": [theirs]},
     ]
     assert upstream.dropped == ("messages[1].reasoning_details", "messages[2].reasoning_details")
+
+
+def test_a_proof_gets_the_text_back_that_the_proxy_told_beside_it() -> None:
+    """An answer that was joined, or came whole, is told with the text in `reasoning_content` and a span of it."""
+    details = [ReasoningDetail(kind, signature=kind, format="f", index=0) for kind in (TEXT, SUMMARY)]
+    proofs = [proof(detail) for detail in details]
+    blocks = [
+        CompletedBlock(ReasoningBlock(), "why é", SignatureAdded(0, proofs[0], Origin.OPENROUTER)),
+        CompletedBlock(ReasoningBlock(), "so", SignatureAdded(1, proofs[1], Origin.OPENROUTER)),
+    ]
+    completion = Completion("x", "m", blocks, None, MessageEnd(FinishReason.STOP))
+    told = json.loads(DIALECTS["openai_chat"].encode_completion(completion, CONTEXT))["choices"][0]["message"]
+
+    upstream = splice(json.dumps({"messages": [{"role": "user", "content": "hi"}, told]}).encode())
+
+    assert json.loads(upstream.body)["messages"][1]["reasoning_details"] == [
+        {"type": TEXT, "text": "why é", "signature": TEXT, "format": "f", "index": 0},
+        {"type": SUMMARY, "summary": "so", "signature": SUMMARY, "format": "f", "index": 1},
+    ]
+    assert upstream.dropped == ()
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"type": TEXT, "text": "own", "signature": "s", "span": [0, 2]},
+        {"type": TEXT, "signature": "s", "span": [0, 99]},
+        {"type": TEXT, "signature": "s", "span": "wide"},
+        {"type": TEXT, "signature": "s", "x": {"span": 1}},
+    ],
+)
+def test_a_span_that_is_not_the_proxys_own_stays(detail: dict[str, Any]) -> None:
+    message = {"role": "assistant", "reasoning_content": "why", "reasoning_details": [detail]}
+
+    upstream = splice(json.dumps({"messages": [message]}).encode())
+
+    assert json.loads(upstream.body)["messages"] == [message]
 
 
 def test_half_a_surrogate_pair_does_not_break_a_relay() -> None:

@@ -7,6 +7,7 @@ import msgspec
 from proxy.hub.carried import MARK
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.hub.json_text import mended
+from proxy.hub.reasoning_details import SUMMARY, ReasoningDetail
 from proxy.providers.base import NativeCall, Target, UpstreamRequest
 from proxy.providers.openai_chat.request import PATH
 
@@ -27,7 +28,12 @@ _Fields = dict[str, msgspec.Raw]
 _FIELDS = msgspec.json.Decoder(_Fields)
 _MESSAGES = msgspec.json.Decoder(list[_Fields])
 _DETAILS = msgspec.json.Decoder(list[msgspec.Raw])
+_DETAIL = msgspec.json.Decoder(ReasoningDetail)
+_TEXT = msgspec.json.Decoder(str)
 _YES = msgspec.Raw(b"true")
+_NOTHING = msgspec.Raw(b'""')
+_MARK = MARK.encode()
+_SPAN = b'"span"'
 
 
 def splice_request(call: NativeCall, target: Target) -> UpstreamRequest:
@@ -35,8 +41,8 @@ def splice_request(call: NativeCall, target: Target) -> UpstreamRequest:
     fields = _fields(call.body)
     fields["model"] = msgspec.Raw(msgspec.json.encode(target.model))
     dropped: tuple[str, ...] = ()
-    if MARK.encode() in call.body:
-        dropped = _without_carried(fields)
+    if _MARK in call.body or _SPAN in call.body:
+        dropped = _mend_reasoning(fields)
     if call.stream and call.inject_usage and "stream_options" not in target.quirks.omit:
         _ask_for_usage(fields)
     headers = {name: value for name, value in call.headers.items() if name in FORWARDED_HEADERS}
@@ -65,28 +71,56 @@ def _ask_for_usage(fields: _Fields) -> None:
     fields["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
 
 
-def _without_carried(fields: _Fields) -> tuple[str, ...]:
-    """Take reasoning out that carries another API's proof (`hub.carried`); where it stood."""
+def _mend_reasoning(fields: _Fields) -> tuple[str, ...]:
+    """Undo what this proxy wrote into reasoning that it told itself; the names of what no vendor of this API can read.
+
+    Reasoning that carries another API's proof (`hub.carried`) is taken out. A detail whose text stands in
+    `reasoning_content` (`ReasoningDetail.span`) gets it back: to the vendor its signature is for that text.
+    """
     try:
         messages = _MESSAGES.decode(fields.get("messages", b"[]"))
     except (ValueError, RecursionError):
         return ()
-    mark = MARK.encode()
     dropped: list[str] = []
+    is_changed = False
     for number, message in enumerate(messages):
-        raw = message.get("reasoning_details")
-        if raw is None or mark not in bytes(raw):
+        raw = bytes(message.get("reasoning_details", _NOTHING))
+        if _MARK not in raw and _SPAN not in raw:
             continue
         try:
             details = _DETAILS.decode(raw)
         except (ValueError, RecursionError):
             continue
-        left = [detail for detail in details if mark not in bytes(detail)]
+        left = [_with_text(detail, message) for detail in details if _MARK not in bytes(detail)]
         if left:
             message["reasoning_details"] = msgspec.Raw(msgspec.json.encode(left))
         else:
             del message["reasoning_details"]
-        dropped.append(f"messages[{number}].reasoning_details")
-    if dropped:
+        is_changed = True
+        if len(left) < len(details):
+            dropped.append(f"messages[{number}].reasoning_details")
+    if is_changed:
         fields["messages"] = msgspec.Raw(msgspec.json.encode(messages))
     return tuple(dropped)
+
+
+def _with_text(raw: msgspec.Raw, message: _Fields) -> msgspec.Raw:
+    """A detail with the text that its span says; one without a span, or with one of somebody else's, as it is."""
+    if _SPAN not in bytes(raw):
+        return raw
+    try:
+        detail = _DETAIL.decode(raw)
+        text = _TEXT.decode(message.get("reasoning_content", message.get("reasoning", _NOTHING)))
+    except (ValueError, RecursionError):
+        return raw
+    if detail.span is None or detail.shown:
+        return raw
+    start, end = detail.span
+    if not 0 <= start < end <= len(text):
+        return raw
+    if detail.type == SUMMARY:
+        detail.summary = text[start:end]
+    else:
+        detail.text = text[start:end]
+    detail.span = None
+    return msgspec.Raw(msgspec.json.encode(detail))
