@@ -21,6 +21,7 @@ DEFAULT_MAX_FRAME_BYTES = 16 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 _OPENS_JSON = (b"{", b"[")
+_ERROR_FIELD = b"error:"
 
 
 class SseFramer:
@@ -35,7 +36,8 @@ class SseFramer:
         """The last byte fed was a CR, taken as a line end: an LF that follows is its other half."""
         self.bare_json = b""
         """The last that stood outside of any event and looks like JSON: nothing by the standard, and the way in which
-        some gateways say that a stream has failed. To be read when a stream has no ending, after `finish`."""
+        some gateways say that a stream has failed; llama.cpp did as a field `error`. To be read when a stream has no
+        ending, after `finish`."""
 
     def feed(self, data: bytes) -> list[Frame]:
         """Events that `data` completes. Raises UpstreamProtocolError when one event exceeds the cap."""
@@ -78,6 +80,8 @@ class SseFramer:
 
     def _keep_json(self, block: bytes) -> None:
         json = block.strip()
+        if json.startswith(_ERROR_FIELD):
+            json = json[len(_ERROR_FIELD) :].lstrip()
         if json[:1] in _OPENS_JSON:
             self.bare_json = json
 

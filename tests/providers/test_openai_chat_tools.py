@@ -114,6 +114,24 @@ SHAPES: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str, str]]]] = {
         ],
         TWO,
     ),
+    "a call that begins with the index of the one before": (
+        [
+            call(0, id="a", name="f", arguments='{"x":1}'),
+            call(0, id="b", name="g", arguments="{"),
+            call(1, arguments=" "),
+            call(1, arguments="}"),
+        ],
+        [TWO[0], ("b", "g", "{ }")],
+    ),
+    "an id that is known, with another index": (
+        [
+            call(0, id="a", name="f", arguments='{"x"'),
+            call(1, id="b", name="g", arguments="{"),
+            call(2, id="a", arguments=":1}"),
+            call(3, id="b", arguments="}"),
+        ],
+        TWO,
+    ),
     "both in one chunk": (
         [
             {

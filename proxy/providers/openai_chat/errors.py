@@ -2,7 +2,9 @@
 
 Shapes seen: `{"error": {message, type, param, code}}` (OpenAI; OpenRouter with a numeric code and metadata), `{"error": "…"}`
 (Ollama and others), `{"object": "error", "message": …}` (vLLM, Mistral), `{"detail": "…" | [{loc, msg}]}` (FastAPI),
-`x_groq.error`, and each of them inside an array (Gemini's compatible endpoint).
+`x_groq.error`, `{"errors": [{code, message}]}` (watsonx), `{"error_type", "error_message"}` (DeepInfra), `{"base_resp":
+{status_code, status_msg}}` (MiniMax, with status 200 as well), and each of them inside an array (Gemini's compatible
+endpoint).
 """
 
 import re
@@ -55,8 +57,27 @@ KIND_BY_WORD: dict[str, ErrorKind] = {
     "api_error": ErrorKind.UPSTREAM_FAILED,
     "invalid_request_error": ErrorKind.INVALID_REQUEST,
     "badrequesterror": ErrorKind.INVALID_REQUEST,
+    "insufficient_balance_error": ErrorKind.BILLING,
+    "arrearage": ErrorKind.BILLING,
+    "accountoverdueerror": ErrorKind.BILLING,
+    "invalidapikey": ErrorKind.AUTHENTICATION,
+    "authenticationerror": ErrorKind.AUTHENTICATION,
+    "datainspectionfailed": ErrorKind.CONTENT_REJECTED,
+    "sensitivecontentdetected": ErrorKind.CONTENT_REJECTED,
 }
-"""Meaning of an error's `code` or `type`, in lower case. Words not listed mean what the status says."""
+"""Meaning of an error's `code` or `type`, in lower case. Words not listed mean what the status says.
+From `insufficient_balance_error` on: MiniMax, Alibaba, Volcengine."""
+
+WORD_BY_STATUS_CODE: dict[str, str] = {
+    "1002": "rate_limit_error",
+    "1004": "authentication_error",
+    "1008": "insufficient_balance_error",
+    "1026": "content_filter",
+    "1027": "content_filter",
+    "1039": "rate_limit_error",
+    "2013": "invalid_request_error",
+}
+"""MiniMax's `base_resp.status_code`. Others: UPSTREAM_FAILED."""
 
 _VAGUE = frozenset({ErrorKind.INVALID_REQUEST, ErrorKind.UPSTREAM_FAILED})
 """Meanings that a status or a better word overrules."""
@@ -139,8 +160,14 @@ def _find(found: Loose) -> Fault | None:
         found = _read(bytes(found[0]))
     if not isinstance(found, dict):
         return None
-    inner = _fault_of(_value(found, "error"))
-    return inner if inner is not None else _fault_of(found)
+    for inner in (_value(found, "error"), _first(_value(found, "errors")), _value(found, "base_resp")):
+        if (fault := _fault_of(inner)) is not None:
+            return fault
+    return _fault_of(found)
+
+
+def _first(found: Loose) -> Loose:
+    return _read(bytes(found[0])) if isinstance(found, list) and found else None
 
 
 def _fault_of(error: Loose) -> Fault | None:
@@ -148,11 +175,14 @@ def _fault_of(error: Loose) -> Fault | None:
         return Fault(error[:MAX_MESSAGE_CHARS])
     if not isinstance(error, dict) or not error:
         return None
-    message = _message(error)
+    status_code = _word(error, "status_code")
+    if status_code == "0":
+        # MiniMax: nothing went wrong.
+        return None
     fault = Fault(
-        message=message[:MAX_MESSAGE_CHARS],
-        type=_word(error, "type"),
-        code=_word(error, "code"),
+        message=_message(error)[:MAX_MESSAGE_CHARS],
+        type=_word(error, "type") or _word(error, "error_type") or WORD_BY_STATUS_CODE.get(status_code, ""),
+        code=_word(error, "code") or ("" if len(status_code) == 3 else status_code),
         param=_word(error, "param") or None,
         status=_status(error),
     )
@@ -161,8 +191,8 @@ def _fault_of(error: Loose) -> Fault | None:
 
 def _message(error: JsonObject) -> str:
     message = _value(error, "message")
-    if message is None:
-        message = _value(error, "detail")
+    for name in ("detail", "error_message", "status_msg"):
+        message = _value(error, name) if message is None else message
     if isinstance(message, list):
         return "; ".join(_complaint(entry) for entry in message)
     if isinstance(message, dict):

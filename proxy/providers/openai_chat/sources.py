@@ -36,7 +36,10 @@ def citation(raw: Raw, index: int, block_is_whole_text: bool) -> CitationAdded |
 
 
 class Sources:
-    """Pages that an answer as a whole rests on: Perplexity's and xAI's top-level lists, repeated with every chunk."""
+    """Pages that an answer as a whole rests on: Perplexity's and xAI's top-level lists, repeated with every chunk.
+
+    `citations` are addresses, or (from gateways) objects like those of `search_results`.
+    """
 
     __slots__ = ("_citations", "_results")
 
@@ -62,7 +65,7 @@ class Sources:
             except (ValueError, RecursionError):
                 continue
             found[url] = CitationAdded(index, url=url)
-        for raw in self._results:
+        for raw in [*self._citations, *self._results]:
             try:
                 result = _SEARCH_RESULT.decode(raw)
             except (ValueError, RecursionError):

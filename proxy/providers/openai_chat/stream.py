@@ -3,12 +3,14 @@
 By the API: data-only SSE; chunks with `choices[0].delta`; one with `finish_reason`; perhaps one with `usage` and no
 choices; `[DONE]`. What others do besides, and what is made of it:
 
-* Reasoning as `reasoning_content`, `reasoning`, `reasoning_details` (often two of them with the same text: one counts)
-  or in `content` arrays; with the quirk `think_tags` also inside the text.
+* Reasoning as `reasoning_content`, `reasoning`, `reasoning_text`, `reasoning_details` (often two of them with the same
+  text: one counts) or in `content` arrays; with the quirk `think_tags` also inside the text.
 * `usage` beside choices, in `x_groq`, in every chunk: the last report counts.
 * `finish_reason` twice, empty, before the last content, or in a stream without `[DONE]`. The message ends at `[DONE]`, or
   with the body once a finish reason was seen. Neither: the stream was cut.
-* Errors as chunks, as `event: error`, as a finish reason, as bare JSON behind the last event.
+* Errors as chunks, as `event: error`, as a finish reason, as bare JSON behind the last event, as a field `error` before a
+  `[DONE]` that ends nothing (llama.cpp until late 2025), and as nothing but that `[DONE]`.
+* A whole `message` at the end that repeats what was streamed (MiniMax).
 * Other choices than the first are not read: the hub holds one answer.
 """
 
@@ -57,9 +59,19 @@ FINISH_REASON: dict[str, FinishReason] = {
     "stop_sequence": FinishReason.STOP_SEQUENCE,
     "max_tokens": FinishReason.LENGTH,
     "tool_use": FinishReason.TOOL_CALLS,
+    "eos_token": FinishReason.STOP,
+    "model_context_window_exceeded": FinishReason.CONTEXT_FULL,
+    "refusal": FinishReason.CONTENT_FILTER,
+    "safety": FinishReason.CONTENT_FILTER,
+    "recitation": FinishReason.CONTENT_FILTER,
+    "blocklist": FinishReason.CONTENT_FILTER,
+    "prohibited_content": FinishReason.CONTENT_FILTER,
+    "spii": FinishReason.CONTENT_FILTER,
+    "guardrail_intervened": FinishReason.CONTENT_FILTER,
+    "malformed_function_call": FinishReason.MALFORMED_CALL,
 }
-"""OpenAI's five, then `model_length` (Mistral), `sensitive` (Z.ai) and words of other APIs that gateways let through.
-A word not listed is OTHER."""
+"""OpenAI's five, then `model_length` (Mistral), `sensitive` (Z.ai), `eos_token` (Text Generation Inference) and words of
+other APIs that gateways let through. A word not listed is OTHER."""
 
 FAILED_FINISH: dict[str, ErrorKind] = {
     "error": ErrorKind.UPSTREAM_FAILED,
@@ -71,6 +83,8 @@ FAILED_FINISH: dict[str, ErrorKind] = {
 
 TEXT_PARTS = frozenset({"text", "output_text", None})
 """Types of `content` entries that are text; others have their own fields, or are unknown and skipped."""
+
+NO_ANSWER = "The provider ended its stream without an answer."
 
 DONE = b"[DONE]"
 
@@ -94,6 +108,9 @@ class ChatDecoder:
         self._fault: UpstreamProtocolError | None = None
         """A fault behind events that had to be returned first: raised by the next call."""
         self._finish_reason: str | None = None
+        self._choice_error: StreamError | None = None
+        self._is_of_messages = False
+        """The answer comes as `message`, in one piece or in more, not as `delta`."""
         self._usage: Usage | None = None
         self._service_tier: str | None = None
         self._has_refused = False
@@ -190,8 +207,12 @@ class ChatDecoder:
         self._take_chunk(chunk, out)
 
     def _take_done(self, out: list[Event]) -> None:
-        """`[DONE]` alone is an ending, but not of an answer that broke off with an error outside of any event."""
-        failure = None if self._finish_reason is not None else error_in(self._framer.bare_json, is_surely_one=False)
+        """`[DONE]` alone is an ending, but of no answer that broke off with an error outside of any event, or never began."""
+        failure = None
+        if self._finish_reason is None:
+            failure = error_in(self._framer.bare_json, is_surely_one=False)
+            if failure is None and not self._started:
+                failure = StreamError(ErrorKind.UPSTREAM_FAILED, NO_ANSWER)
         if failure is None:
             self._end(out)
         else:
@@ -239,7 +260,7 @@ class ChatDecoder:
         if delta is None:
             delta = self._substitute(choice)
         content = delta.content
-        if delta.reasoning_details is not None or delta.reasoning_content or delta.reasoning:
+        if delta.reasoning_details is not None or delta.reasoning_content or delta.reasoning or delta.reasoning_text:
             self._take_reasoning(delta, out)
         if content:
             if isinstance(content, str) and self._tags is None:
@@ -260,12 +281,19 @@ class ChatDecoder:
             self._take_rare(delta, out)
         if choice.finish_reason:
             self._finish_reason = choice.finish_reason
+            if choice.error is not None:
+                self._choice_error = stream_error(choice.error)
 
     def _substitute(self, choice: Choice) -> Delta:
         """A choice without `delta`: a whole message, or the older completions shape."""
-        if choice.message is not None:
-            return choice.message
-        return Delta(content=choice.text)
+        message = choice.message
+        if message is None:
+            return Delta(content=choice.text)
+        if self._blocks.opened and not self._is_of_messages:
+            # It repeats what was streamed: at most calls are new.
+            return Delta() if self._tools.any else Delta(tool_calls=message.tool_calls)
+        self._is_of_messages = True
+        return message
 
     def _ensure(self, block: ContentBlock, out: list[Event]) -> int:
         """The index of the open block of this kind; what is open besides ends, if it can."""
@@ -314,7 +342,7 @@ class ChatDecoder:
     def _take_reasoning(self, delta: Delta, out: list[Event]) -> None:
         details = delta.reasoning_details or ()
         if not any(detail.shown for detail in details):
-            self._add_reasoning(delta.reasoning_content or delta.reasoning or "", out)
+            self._add_reasoning(delta.reasoning_content or delta.reasoning or delta.reasoning_text or "", out)
         for detail in details:
             self._take_detail(detail, out)
 
@@ -372,7 +400,8 @@ class ChatDecoder:
         word = self._finish_reason
         failed = FAILED_FINISH.get(word) if word is not None else None
         if failed is not None:
-            self._fail(StreamError(failed, f"The provider ended the answer with the reason {word!r}.", word), out)
+            said = StreamError(failed, f"The provider ended the answer with the reason {word!r}.", word)
+            self._fail(self._choice_error or said, out)
             return
         self._flush_tags(out)
         self._tools.finish(out)
@@ -411,6 +440,10 @@ def _failure(name: bytes, payload: bytes, chunk: Chunk) -> StreamError | None:
         return failure
     if chunk.x_groq is not None and (failure := stream_error(chunk.x_groq.error)) is not None:
         return failure
-    if chunk.choices is None and not chunk.id:
+    if chunk.choices is not None:
+        return None
+    if chunk.error_message is not None or chunk.base_resp is not None:
+        return error_in(payload, is_surely_one=False)
+    if not chunk.id:
         return error_in(payload, is_surely_one=name == b"error" or chunk.object == "error")
     return None

@@ -4,7 +4,7 @@ By the API the first fragment of a call has `index`, `id` and the name, later on
 no index, no id, an id with every fragment (the same one, or a new random one each time), every call with index 0, the
 name after the id, arguments in one piece, arguments as an object. What decides that a new call begins:
 
-    another index                                         always
+    another index                                         if the fragment has a name, or the call before is complete
     the same or no index, another id                      if the fragment has a name (a random id comes without)
     the same or no index, no id, a name and arguments     if the arguments so far are complete
 
@@ -135,6 +135,8 @@ class ToolCalls:
         """The call that `fragment` continues; `None`: it begins a new one."""
         if fragment.index is not None:
             call = self._by_index.get(fragment.index)
+            if call is None and not name:
+                return self._renumbered(fragment, fragment.index)
         elif fragment.id:
             call = self._by_id.get(fragment.id, self._last)
         else:
@@ -145,6 +147,18 @@ class ToolCalls:
             is_other = bool(call.id) and fragment.id != call.id
             return None if is_other and name else call
         return None if name and text and call.is_complete else call
+
+    def _renumbered(self, fragment: ToolCall, index: int) -> _Call | None:
+        """The call that a nameless fragment with a new index continues: some servers begin a call with the index of
+        the one before, and go on with its own. `None`: a call whose name is still to come."""
+        last = self._last
+        if fragment.id:
+            call = self._by_id.get(fragment.id)
+        else:
+            call = last if last is not None and last.name and not last.is_complete else None
+        if call is not None:
+            self._by_index[index] = call
+        return call
 
     def _begin(self, fragment: ToolCall, kind: ToolKind, out: list[Event]) -> _Call:
         self.settle(out)

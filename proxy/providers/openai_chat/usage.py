@@ -11,7 +11,8 @@ _DECODER = msgspec.json.Decoder(WireUsage)
 def read_usage(report: JsonObject, before: Usage | None, service_tier: str | None) -> Usage | None:
     """The totals after `report`: what it leaves out stays as it was `before`.
 
-    A report of a wrong shape changes nothing: counts are no reason to end a good answer.
+    A report of a wrong shape changes nothing: counts are no reason to end a good answer. Nor does one without counts
+    (MiniMax gives totals of zero while it streams).
     """
     try:
         wire = _DECODER.decode(msgspec.json.encode(report))
@@ -34,6 +35,8 @@ def read_usage(report: JsonObject, before: Usage | None, service_tier: str | Non
         reasoning=reasoning,
         service_tier=service_tier or wire.service_tier,
     )
+    if now.input is None and now.output is None and now.cached_input is None and now.reasoning is None:
+        return before
     return now if before is None else _merged(before, now)
 
 

@@ -70,6 +70,8 @@ class Delta(msgspec.Struct, gc=False):
     content: str | list[ContentPart] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    reasoning_text: str | None = None
+    """GitHub Copilot."""
     tool_calls: list[ToolCall] | None = None
     refusal: str | None = None
     reasoning_details: list[ReasoningDetail] | None = None
@@ -86,6 +88,8 @@ class Choice(msgspec.Struct, gc=False):
     message: Delta | None = None
     text: str | None = None
     """Some servers stream the older completions shape on the chat path."""
+    error: Loose = None
+    """OpenRouter, beside `finish_reason: "error"`."""
 
 
 class GroqExtra(msgspec.Struct, gc=False):
@@ -101,6 +105,10 @@ class Chunk(msgspec.Struct, gc=False):
     choices: list[Choice] | None = None
     usage: Loose = None
     error: Loose = None
+    error_message: Loose = None
+    """DeepInfra, in a chunk without choices."""
+    base_resp: Loose = None
+    """MiniMax: how the call went, in every answer."""
     object: str | None = None
     service_tier: Loose = None
     x_groq: GroqExtra | None = None
