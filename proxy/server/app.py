@@ -24,7 +24,8 @@ from proxy.config.settings import NO_STORE
 from proxy.dialects import DIALECTS
 from proxy.failover import RetrySettings
 from proxy.limits_redis import open_store
-from proxy.metrics import CallMetrics, Metrics
+from proxy.metrics import Metrics
+from proxy.metrics_calls import CallMetrics
 from proxy.routing import Router
 from proxy.server import passthrough
 from proxy.server.admin import MAX_ADMIN_HEADER_BYTES

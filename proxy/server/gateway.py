@@ -23,7 +23,8 @@ from proxy.hub.errors import CallerError, ErrorKind
 from proxy.limits import Limiter
 from proxy.limits_redis import SharedLimits
 from proxy.live import LiveCalls, LiveSource
-from proxy.metrics import CallMetrics, Metrics
+from proxy.metrics import Metrics
+from proxy.metrics_calls import CallMetrics
 from proxy.metrics_sum import Family
 from proxy.record import CallRecord
 from proxy.routing import ResolvedTarget, Router

@@ -108,6 +108,12 @@ class CallerProtocol(RequestHandler):
         if self.watcher is not None:
             self.watcher.caller_resumed()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Asked for with each piece of a body that is read. aiohttp then runs its parser on nothing and asks the
+        transport to go on; mostly nobody has stopped it."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def handle_error(
         self,
         request: BaseRequest,

@@ -22,7 +22,7 @@ from typing import Any
 from proxy import __main__
 from proxy.commands import serve
 from proxy.config import Config
-from proxy.metrics import CallMetrics
+from proxy.metrics_calls import CallMetrics
 from proxy.server.app import Running
 
 INTERVAL_S = 0.01
