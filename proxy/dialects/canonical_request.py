@@ -34,12 +34,17 @@ class Options(msgspec.Struct, omit_defaults=True):
     partial_json: bool = False
     checks: dict[str, Rules] = {}
     """By tool."""
+    reconnects: bool = False
+    """The caller is an EventSource: when it loses its stream it asks again by itself, and names the last id that it has."""
 
 
 OPTIONS = msgspec.json.Decoder(Options)
 
 ReadChatRequest = Callable[[bytes], ChatRequest]
 """Reads a Chat Completions body. Raises CallerError."""
+
+EVENT_STREAM = "text/event-stream"
+"""What an EventSource accepts, and what it gets."""
 
 _ABSENT = msgspec.Raw(b"")
 _JSON_OBJECT = msgspec.Raw(b'{"type":"json_object"}')
@@ -71,13 +76,15 @@ def decode_envelope(body: bytes, params: CallParams) -> Envelope:
     return Envelope(
         model=found.model or None,
         stream=found.stream is not False,
-        variant=_variant(found),
+        variant=_variant(found, reconnects=not body and EVENT_STREAM in params.headers.get("accept", "")),
     )
 
 
-def _variant(found: _Body) -> str:
+def _variant(found: _Body, *, reconnects: bool) -> str:
     options = Options(
-        partial_json=bool(found.partial_json), checks=rules_of(bytes(found.tools)) if found.check_arguments else {}
+        partial_json=bool(found.partial_json),
+        checks=rules_of(bytes(found.tools)) if found.check_arguments else {},
+        reconnects=reconnects,
     )
     return msgspec.json.encode(options).decode() if options != Options() else ""
 

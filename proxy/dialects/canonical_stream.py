@@ -21,6 +21,8 @@
   runs itself. The end of a call that an error interrupted is never written.
 * `usage` comes once, directly before `finish` or `error`, with the counts that the provider reported and no others.
 * `[DONE]` is last, after an error too: an EventSource that sees the end without it would reconnect and pay again.
+* The stream of an EventSource begins with `id: <stream>`, an event of nothing: a connection that is lost later is asked
+  for again with that id, so that the proxy can tell it from a new question (it answers 204: nothing to go on with).
 * A resumable stream numbers its frames, `[DONE]` included, from 1: `id: <stream>:<number>`.
 * Opaque reasoning and signatures have no frame: this dialect has no field to give them back in.
 * `json` is the longest valid value so far of the current text, when the caller asked for JSON; with `partial_json` a
@@ -97,7 +99,10 @@ class CanonicalEncoder:
         self._wants_json = is_json(context)
         self._options = OPTIONS.decode(context.variant) if context.variant else Options()
         self._id_prefix = None if context.resume_id is None else f"id: {context.resume_id}:".encode()
-        self._plain_text = self._id_prefix is None and not self._wants_json
+        reconnects = self._options.reconnects and self._id_prefix is None
+        self._opening = f"id: {context.id}\n".encode() if reconnects else b""
+        """What the first bytes still have to begin with."""
+        self._plain_text = self._id_prefix is None and not self._wants_json and not self._opening
         """A text delta is nothing but its frame: the template in `encode` is `_add` without its two calls."""
         self._frames = 0
         self._snapshots = Snapshots()
@@ -128,7 +133,7 @@ class CanonicalEncoder:
         return b"".join(out)
 
     def heartbeat(self) -> bytes:
-        return HEARTBEAT
+        return self._opening + HEARTBEAT
 
     def _encode_rare(self, out: list[bytes], event: RareEvent) -> None:
         match event:
@@ -215,6 +220,10 @@ class CanonicalEncoder:
         self._add(out, _encode({"text": "", "type": type_name, **fields}))
 
     def _add(self, out: list[bytes], data: bytes) -> None:
+        if self._opening:
+            out.append(self._opening + b"\n")
+            self._opening = b""
+            self._plain_text = not self._wants_json
         if self._id_prefix is None:
             out.append(b"data: %b\n\n" % data)
             return

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import re
 from collections.abc import Mapping
 from functools import partial
 
@@ -19,7 +18,7 @@ from proxy.limits import Admission, Wanted
 from proxy.limits_redis import Refused
 from proxy.record import CallRecord, Outcome, Phase
 from proxy.server.answers import SERVER_NAME, error_answer, header_text, passed_headers
-from proxy.server.gateway import Gateway, lower_headers
+from proxy.server.gateway import SANE_REQUEST_ID, Gateway, lower_headers
 from proxy.tracing import begin_trace
 
 _LOG = logging.getLogger("proxy.server")
@@ -27,7 +26,6 @@ _LOG = logging.getLogger("proxy.server")
 STOPPED_OUTCOME = {ErrorKind.KILLED: Outcome.KILLED, ErrorKind.DRAINED: Outcome.DRAINED}
 """The outcome of a call that the operator ended; no other kind does that."""
 
-_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MAX_DROPPED_CHARACTERS = 2000
 _NO_QUERY: Mapping[str, str] = {}
 
@@ -52,7 +50,7 @@ class CallHandler:
         self.params = CallParams(values, request.query if request.query_string else _NO_QUERY, headers)
         asked_id = headers.get("x-request-id", "")
         random_id = os.urandom(24).hex()
-        is_own_id = _SANE_REQUEST_ID.fullmatch(asked_id) is None
+        is_own_id = SANE_REQUEST_ID.fullmatch(asked_id) is None
         request_id = f"req_{random_id[:24]}" if is_own_id else asked_id
         self.record = CallRecord(request_id, label or dialect.name, gateway.loop.time())
         self.record.is_own_id = is_own_id

@@ -5,7 +5,9 @@ swaps the reference, and calls that run keep the snapshot that they began with.
 """
 
 import asyncio
+import os
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
@@ -46,6 +48,9 @@ _DIALECT_OF_PREFIX = (
     ("/ollama", "ollama"),
 )
 """In which dialect a path that is no route is refused; any other path in OpenAI's."""
+
+SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""A caller's own id of a request is taken over when it looks like this."""
 
 _VERSIONS = (HttpVersion11, HttpVersion10)
 
@@ -173,7 +178,7 @@ class Gateway:
 
     def refuse(self, request: BaseRequest, error: CallerError) -> web.StreamResponse:
         """`error` in the dialect that the path suggests, for requests that reached no handler."""
-        response = error_answer(error, dialect_of_path(request.path), "none")
+        response = error_answer(error, dialect_of_path(request.path), request_id_of(request))
         if error.kind is not ErrorKind.NOT_FOUND:
             response.force_close()
         return response
@@ -192,6 +197,12 @@ def refuse_framing(request: BaseRequest) -> CallerError | None:
     if coding.strip().lower() != "chunked" or request.version < (1, 1):
         return CallerError(ErrorKind.INVALID_REQUEST, "Only 'Transfer-Encoding: chunked' on HTTP/1.1 is accepted.")
     return None
+
+
+def request_id_of(request: BaseRequest) -> str:
+    """The caller's own id of its request, if it sent a sane one; for answers of which there is no `CallRecord`."""
+    asked = request.headers.get("X-Request-Id", "")
+    return asked if SANE_REQUEST_ID.fullmatch(asked) else f"req_{os.urandom(12).hex()}"
 
 
 def dialect_of_path(path: str) -> Dialect:

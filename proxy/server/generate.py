@@ -75,7 +75,7 @@ class Generation(CallHandler):
         limits = snapshot.config.limits
         caller = snapshot.auth.authenticate(self.params.headers, self.params.query)
         record.caller = caller.name
-        if self.route.operation is Operation.RESUME:
+        if self.route.operation is Operation.RESUME or self._is_reconnect:
             record.outcome = Outcome.COMPLETED
             return web.Response(status=204, headers={"Server": SERVER_NAME, **self.proxy_headers()})
         body = await read_body(self.request, max_bytes=limits.max_body_bytes, timeout_s=limits.body_timeout_s)
@@ -95,6 +95,12 @@ class Generation(CallHandler):
         if call.operation is Operation.COUNT_TOKENS and not call.is_native(targets[0]):
             return self._estimate(call)
         return await self._ask(call, targets, admission)
+
+    @property
+    def _is_reconnect(self) -> bool:
+        """An EventSource has lost its stream and asks again by itself: nothing is kept to go on with, and a second
+        generation would be paid for as well. 204 tells it to stop."""
+        return self.request.method == "GET" and bool(self.params.headers.get("last-event-id"))
 
     async def _ask(self, call: Call, targets: tuple[ResolvedTarget, ...], admission: Admission) -> web.StreamResponse:
         """Ask one target after the other until an answer has ended, or nobody is left to ask."""

@@ -16,7 +16,7 @@ from aiohttp.web_request import BaseRequest
 from proxy.dialects import DIALECTS
 from proxy.hub.errors import ProxyError
 from proxy.server.answers import error_answer, json_answer
-from proxy.server.gateway import Gateway, lower_headers
+from proxy.server.gateway import Gateway, lower_headers, request_id_of
 
 _CREATED = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 """Configured models have no birthday; SDKs want one."""
@@ -40,18 +40,20 @@ async def answer_models(gateway: Gateway, request: BaseRequest, values: Mapping[
     headers = lower_headers(request)
     shape = list_dialect(request.path, headers, request.query)
     snapshot = gateway.snapshot
+    request_id = request_id_of(request)
+    answer_headers = {"x-request-id": request_id}
     try:
         caller = snapshot.auth.authenticate(headers, request.query)
         names = snapshot.router.models_visible_to(caller)
         wanted = values.get("model")
         if wanted is None:
-            return json_answer(encode_list(shape, names))
+            return json_answer(encode_list(shape, names), headers=answer_headers)
         name = wanted.removeprefix("models/")
         snapshot.router.resolve(name, caller)
-        return json_answer(msgspec.json.encode(_ENTRY[shape](name)))
+        return json_answer(msgspec.json.encode(_ENTRY[shape](name)), headers=answer_headers)
     except ProxyError as error:
         dialect = DIALECTS.get(shape, DIALECTS["openai_chat"])
-        return error_answer(error, dialect, headers.get("x-request-id", "none")[:64])
+        return error_answer(error, dialect, request_id)
 
 
 def encode_list(shape: str, names: list[str]) -> bytes:

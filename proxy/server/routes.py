@@ -52,10 +52,16 @@ def _add_lists(gateway: Gateway) -> None:
     async def handle(request: BaseRequest, values: Mapping[str, str]) -> web.StreamResponse:
         return await answer_models(gateway, request, values)
 
-    gateway.dispatcher.add("GET", OLLAMA_LIST_PATH, handle)
+    _add_readable(gateway.dispatcher, OLLAMA_LIST_PATH, handle)
     for path in MODEL_LIST_PATHS:
-        gateway.dispatcher.add("GET", path, handle)
-        gateway.dispatcher.add("GET", path + "/{model:.+}", handle)
+        _add_readable(gateway.dispatcher, path, handle)
+        _add_readable(gateway.dispatcher, path + "/{model:.+}", handle)
+
+
+def _add_readable(dispatcher: Dispatcher, path: str, handler: Handler) -> None:
+    """Serve GET, and HEAD as it: monitors ask so whether somebody is there."""
+    dispatcher.add("GET", path, handler)
+    dispatcher.add("HEAD", path, handler)
 
 
 def _add_passthrough(gateway: Gateway) -> None:
@@ -70,8 +76,7 @@ def _add_playground(dispatcher: Dispatcher) -> None:
         return await answer_playground(request)
 
     for path in ("/", "/playground", "/playground/{file:[a-z.]+}"):
-        dispatcher.add("GET", path, handle)
-        dispatcher.add("HEAD", path, handle)
+        _add_readable(dispatcher, path, handle)
 
 
 def _add_admin(gateway: Gateway, *, has_admin_listener: bool) -> None:
@@ -86,9 +91,9 @@ def _add_admin(gateway: Gateway, *, has_admin_listener: bool) -> None:
 
     for path in ADMIN_PATHS:
         if has_admin_listener:
-            gateway.admin_dispatcher.add("GET", path, handle)
+            _add_readable(gateway.admin_dispatcher, path, handle)
         else:
-            gateway.dispatcher.add("GET", path, handle_local)
+            _add_readable(gateway.dispatcher, path, handle_local)
     if has_admin_listener:
         add_stream_routes(gateway.admin_dispatcher, lambda: gateway.all_calls)
     else:

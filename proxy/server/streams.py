@@ -24,6 +24,7 @@ from proxy.live import KillResult, LiveSource, Look
 from proxy.server.admin import is_loopback
 from proxy.server.answers import SERVER_NAME, error_answer, json_answer
 from proxy.server.dispatch import Dispatcher, Handler
+from proxy.server.gateway import request_id_of
 
 T = TypeVar("T")
 Refusal = Callable[[BaseRequest], CallerError | None]
@@ -74,7 +75,7 @@ def _guarded(handler: Handler, refuse: Refusal | None) -> Handler:
             refuse_page(request)
             return await handler(request, values)
         except CallerError as error:
-            return error_answer(error, DIALECTS["openai_chat"], "none", _HEADERS)
+            return error_answer(error, DIALECTS["openai_chat"], request_id_of(request), _HEADERS)
 
     return handle
 

@@ -255,6 +255,24 @@ def test_heartbeat_is_nothing_to_an_event_source() -> None:
     assert interpret(stream).events == (ServerSentEvent("message", '{"text":"a"}', "s7f:1"),)
 
 
+EVENT_SOURCE = DIALECTS["canonical"].envelope(
+    b"", CallParams(query={"model": "m", "prompt": "hi"}, headers={"accept": "text/event-stream"})
+)
+
+
+def test_the_first_bytes_to_an_event_source_give_it_an_id_to_ask_again_with() -> None:
+    context = StreamContext(id="abc", model="m", created=1, variant=EVENT_SOURCE.variant)
+    encoder = CanonicalEncoder(context)
+
+    silent = encoder.heartbeat()
+    out = encoder.encode([START, BlockStart(0, TextBlock()), TextDelta(0, "a")])
+    later = encoder.encode([TextDelta(0, "b")]) + encoder.heartbeat()
+
+    assert interpret(silent).last_event_id == interpret(out).last_event_id == "abc"
+    assert out == b'id: abc\n\ndata: {"text":"a"}\n\n'
+    assert later == b'data: {"text":"b"}\n\n: keep-alive\n\n'
+
+
 def test_frames_of_a_resumable_stream_are_numbered() -> None:
     deltas: list[Event] = [TextDelta(0, "a"), TextDelta(0, "b")]
 

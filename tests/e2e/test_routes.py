@@ -18,6 +18,7 @@ from tests.e2e.calls import RawCall, bare_body, request_bytes
 from tests.e2e.streams import chat_stream
 from tests.support.answers import Answer, sse
 from tests.support.answers import json as json_answer
+from tests.support.eventsource import interpret
 from tests.support.proxy import ProxyProcess, provider, proxy_process, settings
 from tests.support.replay import ReplayServer
 
@@ -91,6 +92,49 @@ async def test_an_odd_request_id_is_replaced(sent: str, stage: Stage) -> None:
     response = await ask(stage.url + "/v1/responses", "POST", content=b"{}", headers={"x-request-id": sent.encode()})  # type: ignore[dict-item]
 
     assert response.headers["x-request-id"].startswith("req_")
+
+
+PLACES = [
+    ("GET", "/v1/nothing"),
+    ("PUT", "/v1/messages"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/nobody"),
+    ("GET", "/streams/nobody"),
+]
+
+
+async def test_every_answer_has_the_callers_request_id_or_one_of_its_own(stage: Stage) -> None:
+    for method, path in PLACES:
+        named = await ask(stage.url + path, method, headers={"x-request-id": "my-id_1.2"})
+        unnamed = await ask(stage.url + path, method)
+
+        assert named.headers["x-request-id"] == "my-id_1.2", path
+        assert re.fullmatch("req_[0-9a-f]{24}", unnamed.headers["x-request-id"]), path
+    refused = await ask(stage.url + "/v1/messages", headers={"x-request-id": "mine"})
+    assert refused.json()["request_id"] == refused.headers["request-id"] == "mine"
+
+
+@pytest.mark.parametrize("path", [*ADMIN_PATHS, "/v1/models", "/v1beta/models", "/ollama/api/tags"])
+async def test_what_can_be_read_can_be_asked_for_by_head(path: str, stage: Stage) -> None:
+    read, asked = await ask(stage.url + path), await ask(stage.url + path, "HEAD")
+
+    assert (asked.status_code, asked.content) == (200, b"")
+    assert asked.headers["content-type"] == read.headers["content-type"]
+
+
+async def test_an_event_source_that_lost_its_stream_is_told_to_stop(stage: Stage) -> None:
+    """It asks again by itself, and would have a second answer generated and paid for."""
+    question = stage.url + "/chat?model=chat&prompt=hi"
+    first = await ask(question, headers={"accept": "text/event-stream"})
+
+    heard = interpret(first.content)
+    again = await ask(question, headers={"accept": "text/event-stream", "last-event-id": heard.last_event_id})
+
+    assert heard.events[-1].data == "[DONE]"
+    assert heard.last_event_id == first.headers["x-proxy-stream"]
+    assert (again.status_code, again.content) == (204, b"")
+    assert len(stage.upstream.exchanges) == 1
+    assert (await ask(question)).content == first.content.partition(b"\n\n")[2], "other readers of it get no id"
 
 
 # --- token counts
