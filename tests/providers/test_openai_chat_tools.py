@@ -114,6 +114,22 @@ SHAPES: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str, str]]]] = {
         ],
         TWO,
     ),
+    "a placeholder before the arguments": (
+        [call(0, id="a", name="f", arguments="{}"), call(0, arguments='{"x"'), call(0, arguments=":1}")],
+        ONE,
+    ),
+    "a placeholder before the arguments, id and name repeated": (
+        [call(0, id="a", name="f", arguments="{}"), call(0, id="a", name="f", arguments='{"x":1}')],
+        ONE,
+    ),
+    "a placeholder before the name": (
+        [call(0, id="a", arguments="{}"), call(0, arguments='{"x"'), call(0, name="f", arguments=":1}")],
+        ONE,
+    ),
+    "a placeholder that was none": (
+        [call(0, id="a", name="f", arguments="{}"), call(0, arguments="\n"), call(1, id="b", name="g", arguments="{}")],
+        [("a", "f", "{}"), ("b", "g", "{}")],
+    ),
     "a call that begins with the index of the one before": (
         [
             call(0, id="a", name="f", arguments='{"x":1}'),

@@ -8,6 +8,8 @@ name after the id, arguments in one piece, arguments as an object. What decides 
     the same or no index, another id                      if the fragment has a name (a random id comes without)
     the same or no index, no id, a name and arguments     if the arguments so far are complete
 
+Arguments that begin with a whole `{}` and go on are what follows it (Gemini's compatible endpoint, Llama Stack).
+
 A call's block starts when its name is known, and stays open for more fragments. It ends as soon as something else
 begins and its arguments are a complete object, so that a caller who cannot interleave sees the next call at once.
 """
@@ -29,6 +31,8 @@ MAX_KEPT_CHARS = 1024 * 1024
 MAX_CALLS = 1024
 """Most calls in one answer: ten times what any vendor allows as tools, and a bound on what is kept of them."""
 
+PLACEHOLDER = "{}"
+
 NO_NAME = "The provider sent a tool call without a name."
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -37,7 +41,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class _Call:
     """One call so far."""
 
-    __slots__ = ("block", "chars", "id", "kind", "name", "pieces", "unwrapper")
+    __slots__ = ("block", "chars", "id", "is_placeholder", "kind", "name", "pieces", "unwrapper")
 
     def __init__(self, kind: ToolKind) -> None:
         self.kind = kind
@@ -48,6 +52,8 @@ class _Call:
         """Index of its block, -1 before it started."""
         self.pieces: list[str] = []
         self.chars = 0
+        self.is_placeholder = False
+        """All so far is `{}`, which may stand for arguments that are still to come: it is held back."""
         self.unwrapper: Unwrapper | None = None
 
     @property
@@ -180,11 +186,21 @@ class ToolCalls:
             call.unwrapper = Unwrapper()
         block_id = self._unique(call.id or _made_id(len(self._ids), message_id))
         call.block = self._blocks.hold(ToolCallBlock(block_id, call.name, call.kind), out)
-        if call.pieces:
+        if call.pieces and not call.is_placeholder:
             self._emit(call, "".join(call.pieces), out)
 
     def _add(self, call: _Call, text: str, out: list[Event]) -> None:
         if not text:
+            return
+        if call.is_placeholder:
+            if text.isspace():
+                return
+            if call.block < 0 or self._blocks.is_held(call.block):
+                call.is_placeholder = False
+                call.pieces.clear()
+        elif not call.pieces and text == PLACEHOLDER and call.kind is ToolKind.FUNCTION:
+            call.is_placeholder = True
+            call.pieces.append(text)
             return
         call.chars += len(text)
         if call.block < 0:
@@ -215,6 +231,8 @@ class ToolCalls:
     def _end(self, call: _Call, out: list[Event]) -> None:
         if not self._blocks.is_held(call.block):
             return
+        if call.is_placeholder:
+            self._emit(call, PLACEHOLDER, out)
         if call.unwrapper is not None and (rest := call.unwrapper.finish()):
             out.append(ArgumentsDelta(call.block, rest))
         self._blocks.end(call.block, out)
