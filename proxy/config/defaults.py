@@ -70,6 +70,8 @@ def _fill_provider(entry: Table, path: str, environ: Mapping[str, str], problems
             hint = did_you_mean(name, PRESETS)
             message = f"'kind' is missing: {name!r} is not the name of a preset{hint}"
             problems.add(entry.origin, path, message)
+        if _text(entry, "kind") == DEMO:
+            _put_absent(entry, "api_key", _scalar("none", DEFAULT))  # the simulated model needs none under any name
         return
     origin = Origin(f"preset {wanted or name}")
     kind = _text(entry, "kind") or preset.kind

@@ -115,6 +115,14 @@ def test_local_servers_need_no_key(tmp_path: Path) -> None:
     assert key.reference == "none"
 
 
+def test_the_simulated_model_needs_no_key_under_any_name(tmp_path: Path) -> None:
+    text = "providers: [{name: sim, kind: demo}]\nmodels: [{name: m, targets: [{provider: sim}]}]\n"
+    key = load_text(text, tmp_path).config.providers[0].api_key
+
+    assert key is not None
+    assert key.reference == "none"
+
+
 def test_without_models_presets_give_theirs_and_a_single_provider_all(tmp_path: Path) -> None:
     one = load_text("providers: [{name: anthropic}]\n", tmp_path).config
     two = load_text("providers: [{name: anthropic}, {name: groq}]\n", tmp_path).config
