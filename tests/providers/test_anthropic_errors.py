@@ -47,6 +47,8 @@ def test_every_error_type_has_its_kind_and_is_the_code(word: str, kind: ErrorKin
             ErrorKind.CONTEXT_TOO_LONG,
         ),
         (400, "invalid_request_error", "Output blocked by content filtering policy", ErrorKind.CONTENT_REJECTED),
+        (400, "BadRequestError", "This model's maximum context length is 8 tokens", ErrorKind.CONTEXT_TOO_LONG),
+        (400, "x", "the request exceeds the available context size", ErrorKind.CONTEXT_TOO_LONG),
         (413, "invalid_request_error", "m", ErrorKind.TOO_LARGE),
         (422, "invalid_request_error", "m", ErrorKind.INVALID_REQUEST),
         (529, "brand_new_error", "m", ErrorKind.OVERLOADED),
@@ -58,6 +60,15 @@ def test_words_and_status_decide_where_the_type_does_not(status: int, type: str,
     error = decode_error(status, {}, body(type, message))
 
     assert (error.kind, error.message, error.status) == (kind, message, status)
+
+
+@pytest.mark.parametrize(
+    "foreign", [b'{"message":"no entry"}', b'{"detail":"no entry"}', b'{"code":401,"msg":"no entry","success":false}']
+)
+def test_the_words_of_others_who_speak_the_api_are_kept(foreign: bytes) -> None:
+    error = decode_error(401, {}, foreign)
+
+    assert (error.kind, error.message) == (ErrorKind.AUTHENTICATION, "no entry")
 
 
 @pytest.mark.parametrize("unreadable", [b"", b"<html>secret</html>", b"[]", b'{"error":7}', b"\xff", b"[" * 9999])

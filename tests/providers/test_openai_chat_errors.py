@@ -98,6 +98,16 @@ SHAPES: list[tuple[int, object, ErrorKind, str]] = [
         ErrorKind.UPSTREAM_FAILED,
         "The provider answered with status 502.",
     ),
+    (400, {"errors": [{"code": "invalid_input_argument", "message": "m"}]}, ErrorKind.INVALID_REQUEST, "m"),
+    (
+        400,
+        {"error_code": 1, "error_msg": "the max input token is 5"},
+        ErrorKind.CONTEXT_TOO_LONG,
+        "the max input token is 5",
+    ),
+    (403, {"code": 403, "msg": "m"}, ErrorKind.PERMISSION, "m"),
+    (429, {"error": {"code": "1113", "message": "m"}}, ErrorKind.BILLING, "m"),
+    (200, {"base_resp": {"status_code": 1004, "status_msg": "m"}}, ErrorKind.AUTHENTICATION, "m"),
     (418, {"error": {}}, ErrorKind.INVALID_REQUEST, "The provider answered with status 418."),
 ]
 
@@ -107,6 +117,21 @@ def test_an_error_is_understood_in_every_shape(status: int, body: object, kind: 
     error = fault(status, body)
 
     assert (error.kind, error.message, error.status) == (kind, message, status)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "input length and `max_tokens` exceed context limit: 1 + 2 > 3",
+        "Your request exceeded model token limit: 8192",
+        "Input token length too long",
+        "Range of input length should be [1, 30720]",
+        "prompt tokens limit exceeded: 5 > 4",
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096",
+    ],
+)
+def test_a_prompt_that_is_too_long_is_told_by_its_words(words: str) -> None:
+    assert fault(400, {"error": {"message": words}}).kind is ErrorKind.CONTEXT_TOO_LONG
 
 
 def test_long_messages_are_shortened() -> None:

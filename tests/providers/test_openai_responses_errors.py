@@ -25,6 +25,12 @@ PROVIDER = OpenAIResponses()
         (b'{"code":"invalid-argument","error":"Bad key"}', Fault(ErrorKind.NOT_FOUND, "Bad key", "invalid-argument")),
         (b'{"message":"bare","type":"server_error"}', Fault(ErrorKind.UPSTREAM_FAILED, "bare")),
         (b'{"detail":"Not here"}', Fault(ErrorKind.NOT_FOUND, "Not here")),
+        (b'{"detail":{"message":"deeper"}}', Fault(ErrorKind.NOT_FOUND, "deeper")),
+        # vLLM, llama.cpp
+        (
+            b'{"error":{"message":"maximum context length is 8","type":"BadRequestError","code":400}}',
+            Fault(ErrorKind.CONTEXT_TOO_LONG, "maximum context length is 8", "400"),
+        ),
         (b'"text"', Fault(ErrorKind.NOT_FOUND, "text")),
         (b'{"error":{"message":"no","param":{"deep":1}}}', Fault(ErrorKind.NOT_FOUND, "no")),
         (b'{"error":null}', Fault(ErrorKind.NOT_FOUND, "")),

@@ -32,10 +32,12 @@ ERROR_KIND: dict[str, ErrorKind] = {
 KIND_BY_TEXT: tuple[tuple[str, ErrorKind], ...] = (
     ("prompt is too long", ErrorKind.CONTEXT_TOO_LONG),
     ("exceed context limit", ErrorKind.CONTEXT_TOO_LONG),
+    ("context length", ErrorKind.CONTEXT_TOO_LONG),
+    ("context size", ErrorKind.CONTEXT_TOO_LONG),
     ("credit balance is too low", ErrorKind.BILLING),
     ("blocked by content filtering policy", ErrorKind.CONTENT_REJECTED),
 )
-"""What `invalid_request_error` says only in words (recording real-error-scenarios…context-length)."""
+"""What `invalid_request_error` says only in words (recording real-error-scenarios…context-length; vLLM, llama.cpp)."""
 
 PASSED_HEADERS = ("anthropic-ratelimit-", "x-should-retry")
 """Beginnings of the names of response headers that a caller may use."""
@@ -56,13 +58,22 @@ class _Body(msgspec.Struct, gc=False):
     error: _Error | str | None = None
 
 
+class _Foreign(msgspec.Struct, gc=False):
+    """What gateways in front of the API, and servers that copy it, put in the place of its error."""
+
+    message: str | None = None
+    detail: str | None = None
+    msg: str | None = None
+
+
 _BODY = msgspec.json.Decoder(_Body)
+_FOREIGN = msgspec.json.Decoder(_Foreign)
 _DETAILS = msgspec.json.Decoder(_Details)
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """What an answer of `status` 400 or more means. Never raises: an unreadable body keeps the status's meaning."""
-    error = read_error(body)
+    error = read_error(body) or _read_foreign(body)
     lower = {name.lower(): value for name, value in headers.items()}
     return UpstreamError(
         _kind(error, status),
@@ -87,6 +98,15 @@ def read_error(body: bytes) -> _Error | None:
     except (ValueError, RecursionError):
         return None
     return _Error(message=found) if isinstance(found, str) else found
+
+
+def _read_foreign(body: bytes) -> _Error | None:
+    try:
+        found = _FOREIGN.decode(mended(body))
+    except (ValueError, RecursionError):
+        return None
+    words = found.message or found.detail or found.msg
+    return _Error(message=words) if words else None
 
 
 def _kind(error: _Error | None, status: int) -> ErrorKind:

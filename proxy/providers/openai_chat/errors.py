@@ -64,9 +64,12 @@ KIND_BY_WORD: dict[str, ErrorKind] = {
     "authenticationerror": ErrorKind.AUTHENTICATION,
     "datainspectionfailed": ErrorKind.CONTENT_REJECTED,
     "sensitivecontentdetected": ErrorKind.CONTENT_REJECTED,
+    "1113": ErrorKind.BILLING,
+    "1261": ErrorKind.CONTEXT_TOO_LONG,
+    "1301": ErrorKind.CONTENT_REJECTED,
 }
 """Meaning of an error's `code` or `type`, in lower case. Words not listed mean what the status says.
-From `insufficient_balance_error` on: MiniMax, Alibaba, Volcengine."""
+From `insufficient_balance_error` on: MiniMax, Alibaba, Volcengine, Z.ai."""
 
 WORD_BY_STATUS_CODE: dict[str, str] = {
     "1002": "rate_limit_error",
@@ -83,11 +86,13 @@ _VAGUE = frozenset({ErrorKind.INVALID_REQUEST, ErrorKind.UPSTREAM_FAILED})
 """Meanings that a status or a better word overrules."""
 
 _CONTEXT_WORDS = re.compile(
-    r"context.?(length|window|size)|prompt (is )?too long|too many (input |prompt )?tokens|messages is too long"
-    r"|maximum (number of )?(input |prompt )?tokens",
+    r"context.?(length|window|size|limit)|prompt (is )?too long|too many (input |prompt )?tokens|messages is too long"
+    r"|maximum (number of )?(input |prompt )?tokens|max input token|input (token )?length (is |should be |too )"
+    r"|(model|prompt) tokens? limit|inputs?`? tokens \+",
     re.IGNORECASE,
 )
-"""How vendors without a code say that a prompt is too long (recordings of OpenRouter, Ollama, Perplexity)."""
+"""How vendors without a code say that a prompt is too long (recordings of OpenRouter, Ollama, Perplexity; the words of
+Anthropic behind a gateway, Moonshot, Alibaba, Baidu, GitHub Models, Text Generation Inference)."""
 
 _UNSPECIFIC = "Provider returned error"
 """OpenRouter's message when `metadata.raw` holds the words of the provider behind it."""
@@ -182,7 +187,7 @@ def _fault_of(error: Loose) -> Fault | None:
     fault = Fault(
         message=_message(error)[:MAX_MESSAGE_CHARS],
         type=_word(error, "type") or _word(error, "error_type") or WORD_BY_STATUS_CODE.get(status_code, ""),
-        code=_word(error, "code") or ("" if len(status_code) == 3 else status_code),
+        code=_word(error, "code") or _word(error, "error_code") or ("" if len(status_code) == 3 else status_code),
         param=_word(error, "param") or None,
         status=_status(error),
     )
@@ -191,7 +196,7 @@ def _fault_of(error: Loose) -> Fault | None:
 
 def _message(error: JsonObject) -> str:
     message = _value(error, "message")
-    for name in ("detail", "error_message", "status_msg"):
+    for name in ("detail", "error_message", "status_msg", "error_msg", "msg"):
         message = _value(error, name) if message is None else message
     if isinstance(message, list):
         return "; ".join(_complaint(entry) for entry in message)

@@ -1,5 +1,6 @@
 """Errors of the Responses API, in every shape that servers give them: as a body, as an event, inside a response."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -69,6 +70,10 @@ ERROR_KIND: dict[str, ErrorKind] = {
 """By `code`, then by `type`. Unknown words: what the HTTP status means, or UPSTREAM_FAILED inside a stream."""
 
 
+_CONTEXT_WORDS = re.compile(r"context.?(length|window|size|limit)|prompt is too long|too many tokens", re.IGNORECASE)
+"""How servers without OpenAI's codes (vLLM, llama.cpp) say that a prompt is too long."""
+
+
 class _ErrorObject(msgspec.Struct, gc=False):
     message: str | None = None
     type: str | None = None
@@ -94,9 +99,14 @@ def fault_of(body: bytes | msgspec.Raw, otherwise: ErrorKind) -> Fault:
     if wire.is_given(found.error):
         inner = fault_of(found.error, _kind(found, otherwise))
         return inner if inner.code is not None or found.code is None else _with_code(inner, found.code)
-    message = found.message if found.message is not None else _text_of(found.detail)
+    message = found.message
+    if message is None:
+        message = _text_of(found.detail) or _message_in(found.detail)
     code = None if found.code is None else str(found.code)
-    return Fault(_kind(found, otherwise), message[:MAX_MESSAGE_CHARS], code, _text_of(found.param) or None)
+    kind = _kind(found, otherwise)
+    if kind is ErrorKind.INVALID_REQUEST and _CONTEXT_WORDS.search(message):
+        kind = ErrorKind.CONTEXT_TOO_LONG
+    return Fault(kind, message[:MAX_MESSAGE_CHARS], code, _text_of(found.param) or None)
 
 
 def _kind(found: _ErrorObject, otherwise: ErrorKind) -> ErrorKind:
@@ -110,6 +120,13 @@ def _kind(found: _ErrorObject, otherwise: ErrorKind) -> ErrorKind:
     # The type of most errors with a 4xx status, which says more; inside a stream there is none.
     is_request = found.type == "invalid_request_error" and otherwise is ErrorKind.UPSTREAM_FAILED
     return ErrorKind.INVALID_REQUEST if is_request else otherwise
+
+
+def _message_in(detail: msgspec.Raw) -> str:
+    try:
+        return _ERROR_OBJECT.decode(detail).message or ""
+    except (ValueError, RecursionError):
+        return ""
 
 
 def _with_code(fault: Fault, code: str | int) -> Fault:
