@@ -10,6 +10,7 @@ that continue the first, under the first's block indices:
 
 Reasoning is never compared: models do not repeat it. While delivered text is being repeated, reasoning of the second
 answer is left out; if the cut came before any text, the open reasoning block is ended and the new one follows as it is.
+Citations that the caller has are not told again, and nothing is added to a block that the caller saw end.
 Usage adds up: the caller, or whoever pays for it, is charged for both answers.
 """
 
@@ -22,12 +23,14 @@ from proxy.hub.events import (
     Block,
     BlockEnd,
     BlockStart,
+    CitationAdded,
     Event,
     MessageEnd,
     MessageStart,
     ReasoningDelta,
     RefusalBlock,
     RefusalDelta,
+    SignatureAdded,
     StreamError,
     TextBlock,
     TextDelta,
@@ -43,11 +46,12 @@ _COMPARED = (TextBlock, RefusalBlock, ToolCallBlock)
 class DeliveredBlock:
     """One block as far as the caller has it."""
 
-    __slots__ = ("block", "is_open", "pieces")
+    __slots__ = ("block", "is_open", "marks", "pieces")
 
     def __init__(self, block: Block) -> None:
         self.block = block
         self.pieces: list[str] = []
+        self.marks: list[CitationAdded | SignatureAdded] = []
         self.is_open = True
 
     @property
@@ -106,8 +110,16 @@ class Delivered:
                     self.start = event
                 case Usage():
                     self.usage = event
+                case CitationAdded() | SignatureAdded():
+                    self._add_mark(event)
                 case _:
                     pass
+
+    def _add_mark(self, event: CitationAdded | SignatureAdded) -> None:
+        self._left_bytes -= _size(event)
+        self.is_complete = self._left_bytes >= 0
+        if self.is_complete:
+            self.blocks[event.index].marks.append(event)
 
     def _add(self, index: int, text: str) -> None:
         self._left_bytes -= len(text)
@@ -123,9 +135,17 @@ class Delivered:
             text = delivered.text
             if text:
                 events.append(delta_of(delivered.block, index, text))
+            events.extend(delivered.marks)
             if not delivered.is_open:
                 events.append(BlockEnd(index))
         return events
+
+
+def _size(event: CitationAdded | SignatureAdded) -> int:
+    """Characters, roughly: of what can be long."""
+    if isinstance(event, SignatureAdded):
+        return len(event.signature)
+    return len(event.raw or "") + len(event.cited_text or "") + len(event.url or "") + len(event.title or "")
 
 
 def delta_of(block: Block, index: int, text: str) -> Event:
@@ -200,6 +220,17 @@ def _without_content(step: list[Event]) -> list[Event] | None:
     return [event for event in step if isinstance(event, BlockEnd | Usage | MessageEnd | StreamError)]
 
 
+def _says_the_same(one: CitationAdded | SignatureAdded, other: CitationAdded | SignatureAdded) -> bool:
+    """Whether two citations are of the same source and place; a proof replaces the one before it."""
+    if not isinstance(one, CitationAdded) or not isinstance(other, CitationAdded):
+        return False
+    return _source_of(one) == _source_of(other)
+
+
+def _source_of(citation: CitationAdded) -> tuple[object, ...]:
+    return citation.url, citation.title, citation.cited_text, citation.start, citation.end
+
+
 class Restart(_Joint):
     """Joins an answer that begins anew. See the module."""
 
@@ -250,8 +281,16 @@ class Restart(_Joint):
                 return [*self._end_open(), event]
             case StreamError():
                 return [event]
+            case CitationAdded(index) | SignatureAdded(index) if index in self._repeated:
+                return self._take_mark(event, self._repeated[index][0])
             case _:
                 return self._renumber(event, event.index)
+
+    def _take_mark(self, event: CitationAdded | SignatureAdded, at: int) -> list[Event]:
+        """A citation or proof in a block of which the caller has a part."""
+        if at not in self._open or any(_says_the_same(event, mark) for mark in self._delivered.blocks[at].marks):
+            return []
+        return self._renumber(event, event.index)
 
     def _take_start(self, event: BlockStart) -> list[Event] | None:
         if not isinstance(event.block, _COMPARED):
@@ -320,6 +359,8 @@ class Prefill(_Joint):
         self._at: int | None = texts[-1] if texts else None
         """The open text block that goes on, if one is open."""
         self._joined: int | None = None
+        self._offset = 0 if self._at is None else len(delivered.blocks[self._at].text)
+        """Where in the caller's block the second answer's text begins."""
 
     def take(self, events: list[Event]) -> list[Event]:
         """What of `events` is new to the caller."""
@@ -353,11 +394,25 @@ class Prefill(_Joint):
                 return [*self._end_open(), event]
             case StreamError():
                 return [event]
+            case CitationAdded(index) if index == self._joined:
+                return self._renumber(self._shifted(event), index)
             case _:
                 return self._renumber(event, event.index)
 
     def _without_space(self, text: str) -> str:
-        return text[len(self._space) :] if text.startswith(self._space) else text
+        if not text.startswith(self._space):
+            return text
+        self._offset -= len(self._space)
+        return text[len(self._space) :]
+
+    def _shifted(self, citation: CitationAdded) -> CitationAdded:
+        """The citation by its place in the caller's block."""
+        start, end, offset = citation.start, citation.end, self._offset
+        return msgspec.structs.replace(
+            citation,
+            start=None if start is None else start + offset,
+            end=None if end is None else end + offset,
+        )
 
 
 Joint = Restart | Prefill

@@ -422,6 +422,22 @@ async def test_a_tool_call_that_was_open_is_completed(
     assert [(each.name, each.arguments) for each in reading.tool_calls] == [("look_up", {"place": "Rome"})]
 
 
+def cited(url: str) -> bytes:
+    source = {"url": url, "title": "A", "start_index": 0, "end_index": 3}
+    return delta(annotations=[{"type": "url_citation", "url_citation": source}])
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic", "canonical"])
+async def test_a_citation_of_both_answers_is_told_once(dialect: str, restart: Pair) -> None:
+    model = f"pair-cited-{dialect}"
+    first = cut_after(chat_chunk("one "), cited("https://a.example/"))
+    restart.play(model, first, answer(chat_chunk("one "), cited("https://a.example/"), cited("https://b.example/")))
+
+    body = await restart.raw(dialect, model)
+
+    assert [body.count(b'"https://%b.example/"' % name) for name in (b"a", b"b")] == [1, 1]
+
+
 async def test_usage_of_both_answers_adds_up(from_anthropic: Pair) -> None:
     second = answer(*map(chat_chunk, WORDS), usage(3, 2))
     from_anthropic.play("pair-usage", CUT, second)

@@ -15,8 +15,10 @@ from proxy.hub.events import (
     FinishReason,
     MessageEnd,
     MessageStart,
+    Origin,
     ReasoningBlock,
     ReasoningDelta,
+    SignatureAdded,
     StreamError,
     TextBlock,
     TextDelta,
@@ -204,3 +206,60 @@ def test_a_second_answer_that_differs_in_one_letter_is_refused_at_that_letter(te
     pieces = Restart(delivered(first)).take(answer(*text, "ld"))
 
     assert (pieces[-1] is DIFFERS) == (not text.startswith("Hello wor"))
+
+
+# --- citations and proofs
+
+CITED: list[Event] = [
+    MessageStart("m", "model"),
+    BlockStart(0, TextBlock()),
+    TextDelta(0, "one "),
+    CitationAdded(0, "https://a.example", start=0, end=3),
+    TextDelta(0, "two "),
+    CitationAdded(0, "https://b.example", start=4, end=7),
+    BlockEnd(0),
+    BlockStart(1, ToolCallBlock("c1", "look")),
+    ArgumentsDelta(1, "{}"),
+    SignatureAdded(1, "proof", Origin.GEMINI),
+    BlockEnd(1),
+    END,
+]
+
+
+@pytest.mark.parametrize("cut", range(1, len(CITED)))
+def test_a_restart_tells_each_citation_once_and_adds_nothing_to_what_has_ended(cut: int) -> None:
+    first = CITED[:cut]
+
+    joined = first + Restart(delivered(first)).take(CITED)
+
+    assert check(joined) == []
+    assert fold(joined).blocks[0].citations == [CITED[3], CITED[5]]
+    assert fold(joined).blocks[1].signature == CITED[9]
+
+
+def test_citations_and_proofs_are_of_the_state_in_which_a_stream_stands() -> None:
+    so_far = delivered(CITED[:-1])
+
+    again = so_far.events()
+
+    assert check([*again, END]) == []
+    assert fold([*again, END]) == fold(CITED)
+
+
+@pytest.mark.parametrize("text", ["three", " three"], ids=["goes on", "repeats the space"])
+def test_a_citation_behind_a_prefill_is_placed_in_the_whole_text(text: str) -> None:
+    so_far = delivered([MessageStart("m", "model"), BlockStart(0, TextBlock()), TextDelta(0, "one two ")])
+    start = text.index("three")
+    second = [BlockStart(0, TextBlock()), TextDelta(0, text), CitationAdded(0, "u", start=start, end=start + 5)]
+
+    joined = Prefill(so_far).take([MessageStart("m2", "model"), *second, BlockEnd(0), END])
+
+    (cited,) = [event for event in joined if isinstance(event, CitationAdded)]
+    assert "one two three"[cited.start : cited.end] == "three"
+
+
+def test_citations_count_for_what_can_be_remembered() -> None:
+    so_far = Delivered(20)
+    so_far.observe([MessageStart("m", "model"), BlockStart(0, TextBlock()), CitationAdded(0, "https://long.example/")])
+
+    assert not so_far.is_complete
