@@ -3,7 +3,7 @@
 import msgspec
 
 from proxy.dialects.base import StreamContext
-from proxy.dialects.data_stream_encoder import Json, finish_object, proof_word, result_value
+from proxy.dialects.data_stream_encoder import Json, call_proof_word, finish_object, proof_word, result_value
 from proxy.dialects.open_calls import arguments_json
 from proxy.hub.completion import CompletedBlock, Completion
 from proxy.hub.events import (
@@ -59,6 +59,9 @@ class _Whole:
                 self._server_calls[id] = done
             case ToolCallBlock() as block:
                 self._add_call(block, done.text)
+                if done.signature is not None:
+                    detail = {"type": "redacted", "data": call_proof_word(done.signature, block.id)}
+                    self.parts.append({"type": "reasoning", "reasoning": "", "details": [detail]})
             case ToolResultBlock() as block:
                 call = self._server_calls.pop(block.call_id, None)
                 if call is not None and isinstance(call.block, ToolCallBlock):

@@ -15,7 +15,8 @@
   the proof of each is for its own words.
 * The format cannot say that a call is the provider's own affair, and a client would run it: such a call is shown together
   with its result, or not at all.
-* Proofs of other families than Anthropic travel packed (`hub.carried`): the format has no word for whose they are.
+* Proofs of other families than Anthropic travel packed (`hub.carried`): the format has no word for whose they are. A
+  call's proof (Gemini) has no field at all and travels as reasoning that came closed, with the call's id in the pack.
 """
 
 from typing import Final, assert_never
@@ -131,8 +132,9 @@ class DataStreamEncoder:
                 _add(out, "d", finish)
             case StreamError(_, message):
                 out.append(b"3:%b\n" % _encode(message))
+            case SignatureAdded(index) if index in self._calls:
+                self._calls.sign(index, event)
             case SignatureAdded():
-                # A call's: the format has no field for it.
                 pass
             case _:
                 assert_never(event)
@@ -186,6 +188,8 @@ class DataStreamEncoder:
             # What is no JSON stays a partial call, which the client does not run.
             fields: Json = {"toolCallId": call.block.id, "toolName": call.block.name, "args": msgspec.Raw(json)}
             _add(out, "9", fields)
+            if call.signature is not None and call.block.kind is not ToolKind.SERVER:
+                _add(out, "i", {"data": call_proof_word(call.signature, call.block.id)})
 
     def _add_source(self, out: list[bytes], citation: CitationAdded) -> None:
         if citation.url is None:
@@ -203,6 +207,10 @@ def _add(out: list[bytes], code: str, value: Json) -> None:
 
 def proof_word(origin: Origin, word: str, *, is_redacted: bool = False) -> str:
     return word if origin is Origin.ANTHROPIC else pack(Carried(origin, word, is_redacted=is_redacted))
+
+
+def call_proof_word(signature: SignatureAdded, call_id: str) -> str:
+    return pack(Carried(signature.origin, signature.signature, call_id))
 
 
 def finish_object(reason: FinishReason, usage: Usage | None, *, has_refused: bool) -> Json:

@@ -140,6 +140,8 @@ class UIConversation:
         self._answer: list[Part] = []
         """The step of an assistant that is being put together."""
         self._results: list[Part] = []
+        self._signatures: dict[str, tuple[str, Origin]] = {}
+        """Proofs of this step's calls, by the call's id, where they have no field of their own (version 4)."""
         self._raws: dict[str, bytes] = {}
         """Parts as they came, by path."""
 
@@ -196,7 +198,7 @@ class UIConversation:
                 if part.text:
                     self._answer.append(TextPart(part.text))
             case "reasoning":
-                self._answer.extend(_reasoning(part, path))
+                self._answer.extend(_reasoning(part, path, self._signatures))
             case "step-start":
                 self._end_step()
             case "file":
@@ -243,10 +245,17 @@ class UIConversation:
 
     def _end_step(self) -> None:
         if self._answer:
-            self.messages.append(Message(Role.ASSISTANT, tuple(self._answer)))
+            self.messages.append(Message(Role.ASSISTANT, tuple(self._signed(part) for part in self._answer)))
         if self._results:
             self.messages.append(Message(Role.TOOL, tuple(self._results)))
         self._answer, self._results = [], []
+        self._signatures.clear()
+
+    def _signed(self, part: Part) -> Part:
+        if not isinstance(part, ToolCallPart) or part.id not in self._signatures:
+            return part
+        signature, origin = self._signatures[part.id]
+        return msgspec.structs.replace(part, signature=signature, origin=origin)
 
     def _name(self, path: str) -> None:
         self.unknown[path] = self._raws.get(path, b"true")  # Fields of version 4 that stand beside `parts` have none.
@@ -305,12 +314,20 @@ def _source(part: WirePart, path: str) -> UrlSource | DataSource:
     return source
 
 
-def _reasoning(part: WirePart, path: str) -> list[ReasoningPart]:
+def _reasoning(part: WirePart, path: str, signatures: dict[str, tuple[str, Origin]]) -> list[ReasoningPart]:
+    """The reasoning of a part; proofs of calls go to `signatures`."""
     if part.details is None:
         shown = part.text if part.text is not None else part.reasoning or ""
         found = reasoning_part(shown, part.providerMetadata, f"{path}.providerMetadata")
         return [found] if found.text or found.signature or found.redacted else []
-    return [_detail(detail.text or "", detail.signature, detail.data) for detail in part.details]
+    reasoning: list[ReasoningPart] = []
+    for detail in part.details:
+        carried = unpack(detail.data or "")
+        if carried is not None and carried.call_id is not None:
+            signatures[carried.call_id] = (carried.proof, carried.origin)
+        else:
+            reasoning.append(_detail(detail.text or "", detail.signature, detail.data))
+    return reasoning
 
 
 def _detail(text: str, signature: str | None, data: str | None) -> ReasoningPart:

@@ -2,6 +2,7 @@ import json
 
 from proxy.dialects.base import StreamContext
 from proxy.dialects.data_stream_completion import encode_completion
+from proxy.hub.carried import Carried, pack
 from proxy.hub.completion import CompletedBlock, Completion
 from proxy.hub.events import (
     CitationAdded,
@@ -27,7 +28,7 @@ def test_answer_is_the_message_that_the_client_keeps() -> None:
         CompletedBlock(ReasoningBlock(), "Hm.", SignatureAdded(0, "s", Origin.ANTHROPIC)),
         CompletedBlock(RedactedReasoningBlock("r", Origin.ANTHROPIC)),
         CompletedBlock(TextBlock(), "A", citations=[CitationAdded(2, url="u", title="T")]),
-        CompletedBlock(ToolCallBlock("c1", "f"), '{"a":1}'),
+        CompletedBlock(ToolCallBlock("c1", "f"), '{"a":1}', SignatureAdded(3, "t", Origin.GEMINI)),
         CompletedBlock(ToolCallBlock("c2", "f"), '{"a":'),
         CompletedBlock(ToolCallBlock("s1", "w", ToolKind.SERVER), ""),
         CompletedBlock(ToolCallBlock("s2", "w", ToolKind.SERVER), ""),
@@ -55,6 +56,11 @@ def test_answer_is_the_message_that_the_client_keeps() -> None:
             {"type": "text", "text": "A"},
             {"type": "source", "source": {"sourceType": "url", "id": "source-1", "url": "u", "title": "T"}},
             invocation(state="call", toolCallId="c1", toolName="f", args={"a": 1}),
+            {
+                "type": "reasoning",
+                "reasoning": "",
+                "details": [{"type": "redacted", "data": pack(Carried(Origin.GEMINI, "t", "c1"))}],
+            },
             invocation(state="partial-call", toolCallId="c2", toolName="f"),
             invocation(state="result", toolCallId="s1", toolName="w", args={}, result=[1]),
             {"type": "file", "mimeType": "image/png", "data": "aGk="},

@@ -75,6 +75,27 @@ def test_proof_without_text_of_another_family() -> None:
     )
 
 
+def test_a_calls_proof_is_closed_reasoning_and_the_providers_own_call_has_none() -> None:
+    packed = pack(Carried(Origin.GEMINI, "s", "c1"))
+    own, server = ToolCallBlock("c1", "f"), ToolCallBlock("s1", "w", ToolKind.SERVER)
+
+    assert encode(
+        START,
+        BlockStart(0, own),
+        ArgumentsDelta(0, "{}"),
+        SignatureAdded(0, "s", Origin.GEMINI),
+        BlockEnd(0),
+        BlockStart(1, server),
+        SignatureAdded(1, "t", Origin.GEMINI),
+        BlockEnd(1),
+        STOP,
+    ) == (
+        FIRST + 'b:{"toolCallId":"c1","toolName":"f"}\nc:{"toolCallId":"c1","argsTextDelta":"{}"}\n'
+        '9:{"toolCallId":"c1","toolName":"f","args":{}}\n'
+        f'i:{{"data":"{packed}"}}\n' + LAST
+    )
+
+
 def test_second_reasoning_begins_a_step_of_its_own() -> None:
     blocks = [event for index in (0, 1) for event in around(index, ReasoningBlock())]
 
@@ -88,7 +109,6 @@ def test_parallel_calls_arrive_as_they_come_and_end_whole() -> None:
         BlockStart(1, ToolCallBlock("b", "g", ToolKind.CUSTOM)),
         ArgumentsDelta(0, '{"x":'),
         ArgumentsDelta(1, "ls"),
-        SignatureAdded(1, "ignored", Origin.GEMINI),
         ArgumentsDelta(0, "1}"),
         BlockEnd(1),
         BlockEnd(0),

@@ -196,6 +196,21 @@ def test_details_of_version_4_keep_their_proofs() -> None:
     )
 
 
+def test_a_calls_proof_of_version_4_stands_in_the_details_of_its_step() -> None:
+    proof = {"type": "redacted", "data": pack(Carried(Origin.GEMINI, "s", "c1"))}
+    invocation = {"state": "call", "toolCallId": "c1", "toolName": "f", "args": {}}
+    call = {"type": "tool-invocation", "toolInvocation": invocation}
+
+    for parts in (
+        [{"type": "reasoning", "reasoning": "", "details": [proof]}, call],
+        [call, {"type": "reasoning", "reasoning": "", "details": [proof]}],
+    ):
+        assert assistant(*parts, {"type": "step-start"}, call) == (
+            Message(Role.ASSISTANT, (ToolCallPart("c1", "f", "{}", signature="s", origin=Origin.GEMINI),)),
+            Message(Role.ASSISTANT, (ToolCallPart("c1", "f", "{}"),)),
+        )
+
+
 @pytest.mark.parametrize("in_parts", [True, False])
 def test_invocations_of_version_4_are_calls_with_results(in_parts: bool) -> None:
     calls = [
