@@ -29,6 +29,7 @@ from proxy.metrics_calls import CallMetrics
 from proxy.routing import Router
 from proxy.server import passthrough
 from proxy.server.admin import MAX_ADMIN_HEADER_BYTES
+from proxy.server.body import take_rest
 from proxy.server.embedded import Embedded
 from proxy.server.gateway import Gateway, Snapshot
 from proxy.server.listener import LackOfDescriptors, open_listener
@@ -43,9 +44,6 @@ RequestHandlerFunction = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 
 KEEPALIVE_S = 75.0
 """Idle time of a caller's connection: longer than the 60 s of common load balancers, which must close first."""
-LINGERING_S = 1.0
-"""How long the rest of a refused request's body is still read, so that its caller sees the answer and no reset. aiohttp's
-own 10 s would let a caller who sends nothing hold its connection for as long."""
 LAG_INTERVAL_S = 0.5
 _REACHABLE: dict[str, str] = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -58,17 +56,24 @@ class ProxyServer(Server):
 
     def __init__(self, handler: RequestHandlerFunction, *, header_timeout_s: float, max_header_bytes: int) -> None:
         super().__init__(
-            handler,
+            self._answer,
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=KEEPALIVE_S,
-            lingering_time=LINGERING_S,
+            lingering_time=0,  # `take_rest` does it
             max_line_size=max_header_bytes,
             max_field_size=max_header_bytes,
             logger=_LOG,
         )
+        self._handler = handler
         self._header_timeout_s = header_timeout_s
+
+    async def _answer(self, request: BaseRequest) -> web.StreamResponse:
+        response = await self._handler(request)
+        if not request.content.is_eof():
+            await take_rest(request, response)
+        return response
 
     def __call__(self) -> CallerProtocol:
         return CallerProtocol(self, loop=self._loop, header_timeout_s=self._header_timeout_s, **self._kwargs)

@@ -1,11 +1,18 @@
 """Reading a caller's request body under its limits: size, time, and no surprises in how it is coded."""
 
 import asyncio
+import contextlib
+from http import HTTPStatus
 
-from aiohttp import HttpVersion11
+from aiohttp import HttpVersion11, web
 from aiohttp.web_request import BaseRequest
 
 from proxy.hub.errors import CallerError, ErrorKind
+
+REST_S = 60.0
+"""How long the rest of a refused request is read: as long as a whole body may take by default."""
+REST_QUIET_S = 2.0
+"""How long a caller of such a request may send nothing of it."""
 
 
 async def read_body(request: BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
@@ -54,3 +61,26 @@ async def _read_all(request: BaseRequest, max_bytes: int, timeout_s: float) -> b
 
 def _too_large(max_bytes: int) -> CallerError:
     return CallerError(ErrorKind.TOO_LARGE, f"The request body exceeds {max_bytes} bytes; send less.")
+
+
+async def take_rest(request: BaseRequest, response: web.StreamResponse) -> None:
+    """Send `response`, and read what its caller still sends of the request, for `REST_S` and pauses of `REST_QUIET_S`.
+
+    Most callers look for an answer when they have sent everything. A connection that is closed before is reset by the
+    kernel, and they never learn that their body is too large, but send it again. Who was too slow before is not waited
+    for: `REST_QUIET_S` in all.
+    """
+    with contextlib.suppress(Exception):  # whatever is wrong with the caller or the rest: aiohttp closes then
+        await response.prepare(request)
+        await response.write_eof()
+        async with asyncio.timeout(REST_QUIET_S if response.status == HTTPStatus.REQUEST_TIMEOUT else REST_S):
+            content = request.content
+            while not content.is_eof():
+                seen = content.total_bytes
+                try:
+                    async with asyncio.timeout(REST_QUIET_S):
+                        await content.readany()
+                except TimeoutError:
+                    # A loop that was held up finds the timeout and bytes in the same turn.
+                    if content.total_bytes == seen:
+                        return

@@ -1,5 +1,6 @@
 """`schema`: the JSON Schema on standard output."""
 
+import shlex
 import subprocess
 import sys
 
@@ -17,7 +18,7 @@ def test_schema_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_reader_that_has_seen_enough_leaves_no_traceback() -> None:
-    command = f"{sys.executable} -m proxy schema | head -c 10"
+    command = f"{shlex.quote(sys.executable)} -m proxy schema | head -c 10"
 
     done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=30, check=False)
 

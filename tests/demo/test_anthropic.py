@@ -18,7 +18,7 @@ WEATHER = {
 
 @pytest.fixture
 async def client(demo: Demo) -> AsyncIterator[AsyncAnthropic]:
-    async with AsyncAnthropic(base_url=demo.url, api_key="none", max_retries=0) as client:
+    async with AsyncAnthropic(base_url=demo.url, api_key="none", max_retries=0, timeout=30) as client:
         yield client
 
 
@@ -44,7 +44,7 @@ async def test_stream_and_whole_answer_say_the_same(client: AsyncAnthropic) -> N
 
 async def test_same_prompt_gets_the_same_words_in_every_api(client: AsyncAnthropic, demo: Demo) -> None:
     whole = await client.messages.create(**ask("Tell me about streams"))
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=30) as http:
         body = {"model": "x", "messages": [{"role": "user", "content": "Tell me about streams"}]}
         other = (await http.post(f"{demo.url}/v1/chat/completions", json=body)).json()
 
@@ -222,7 +222,7 @@ TOOL_RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "x"}
     ],
 )
 async def test_bad_request_is_refused_as_anthropic_does(demo: Demo, change: dict[str, Any], hint: str) -> None:
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=30) as http:
         response = await http.post(f"{demo.url}/v1/messages", json=ask("x") | change)
 
     assert response.status_code == 400

@@ -147,7 +147,7 @@ async def test_error_event_raises(client: Any) -> None:
 @pytest.mark.parametrize("tokens", [0, 1, 3])
 async def test_stream_without_sse_is_one_json_array(demo: Demo, tokens: int) -> None:
     body = {"contents": [{"role": "user", "parts": [{"text": f"[[demo tokens={tokens}]]"}]}]}
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=30) as http:
         response = await http.post(f"{demo.url}/v1/models/demo:streamGenerateContent", json=body)
 
     assert len(response.json()) == tokens + 1
@@ -163,7 +163,7 @@ async def test_stream_without_sse_is_one_json_array(demo: Demo, tokens: int) -> 
     ],
 )
 async def test_bad_request_is_refused_as_gemini_does(demo: Demo, body: dict[str, Any], hint: str) -> None:
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=30) as http:
         response = await http.post(f"{demo.url}/v1beta/models/demo:generateContent", json=body)
 
     assert response.status_code == 400

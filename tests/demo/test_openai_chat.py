@@ -27,7 +27,7 @@ WEATHER = {
 
 @pytest.fixture
 async def client(demo: Demo) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"{demo.url}/v1", api_key="none", max_retries=0) as client:
+    async with AsyncOpenAI(base_url=f"{demo.url}/v1", api_key="none", max_retries=0, timeout=30) as client:
         yield client
 
 
@@ -236,7 +236,7 @@ async def test_status_raises_the_sdks_error(
 
 
 async def test_refused_once_is_answered_on_the_sdks_retry(demo: Demo) -> None:
-    async with AsyncOpenAI(base_url=f"{demo.url}/v1", api_key="none", max_retries=1) as client:
+    async with AsyncOpenAI(base_url=f"{demo.url}/v1", api_key="none", max_retries=1, timeout=30) as client:
         answer = await client.chat.completions.create(**ask('[[demo fault=503 retry_after=0.01 times=1 text="ok"]]'))
 
     assert answer.choices[0].message.content == "ok"
@@ -299,7 +299,7 @@ async def test_silence_times_out(client: AsyncOpenAI, fault: str) -> None:
     ],
 )
 async def test_bad_request_is_refused_as_openai_does(demo: Demo, body: dict[str, Any], hint: str) -> None:
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=30) as http:
         response = await http.post(f"{demo.url}/v1/chat/completions", json=body)
 
     assert response.status_code == 400

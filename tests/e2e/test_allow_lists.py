@@ -48,7 +48,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         config["auth"] = {"keys": [{"name": "team", "key": "env:TEAM_KEY", "models": ["fast", "gpt-*"]}]}
         async with (
             proxy_process(config, folder, environ={"TEAM_KEY": KEY}) as proxy,
-            httpx.AsyncClient(base_url=proxy.url) as http,
+            httpx.AsyncClient(base_url=proxy.url, timeout=30) as http,
         ):
             yield Stage(http, upstream)
 

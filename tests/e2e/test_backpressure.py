@@ -27,7 +27,7 @@ async def test_a_caller_that_reads_nothing_stops_the_upstream(dialect: str, tmp_
 
             taken = await exchange.until_blocked()
 
-            assert taken < 2_000_000
+            assert taken < len(BIG) / 3, "what the kernel's buffers took, whose sizes it chooses itself"
             call.leave()
             await exchange.until_left()
 

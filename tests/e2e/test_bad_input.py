@@ -4,6 +4,8 @@ The requests are sent raw, because SDKs refuse to build most of them; the answer
 factory.
 """
 
+import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import openai
 import pytest
 import pytest_asyncio
 
+from tests.e2e.calls import RawCall
 from tests.support.answers import sse
 from tests.support.proxy import ProxyProcess, provider, proxy_process, settings
 from tests.support.replay import ReplayServer
@@ -159,7 +162,7 @@ async def test_a_wrong_key_is_refused(
 async def test_a_wrong_method_is_told_the_right_one(
     path: str, method: str, stage: tuple[ProxyProcess, ReplayServer]
 ) -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         response = await client.request(method, stage[0].url + path, headers=KEY)
 
     assert response.status_code == 405
@@ -179,3 +182,43 @@ async def test_a_compressed_body_is_refused(stage: tuple[ProxyProcess, ReplaySer
 
     assert response.status_code == 415
     assert "ompress" in response.json()["error"]["message"]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def small(tmp_path: Path) -> AsyncIterator[ProxyProcess]:
+    """Takes bodies of 100,000 bytes at most, and from nobody without a key."""
+    more = {"auth": {"keys": [{"name": "team", "key": "env:TEAM_KEY"}]}, "limits": {"max_body_bytes": 100_000}}
+    chat_only = settings([provider("native", "openai_chat", "http://127.0.0.1:9/v1")], **more)
+    async with proxy_process(chat_only, tmp_path, environ={"TEAM_KEY": "caller-key-0123456789"}) as proxy:
+        yield proxy
+
+
+async def _upload(port: int, headers: str, pieces: list[bytes], *, pause_s: float) -> bytes:
+    """The answer to a caller that reads nothing before it has sent everything, as most do."""
+    with contextlib.closing(RawCall(port)) as call:
+        await call.send(f"POST {CHAT} HTTP/1.1\r\nHost: proxy\r\n{headers}\r\n\r\n".encode())
+        for piece in pieces:
+            await asyncio.sleep(pause_s)
+            await call.send_more(piece)
+        return await call.read_to_end()
+
+
+async def test_a_caller_on_a_slow_line_that_is_refused_reads_why(small: ProxyProcess) -> None:
+    """Found under load: the connection of a caller that still sent was reset a second after the answer."""
+    piece, count = b"x" * 20_000, 16
+    key, length = "Authorization: Bearer caller-key-0123456789\r\n", f"Content-Length: {len(piece) * count}"
+    chunks = [*(b"%x\r\n%b\r\n" % (len(piece), piece) for _ in range(count)), b"0\r\n\r\n"]
+
+    declared, chunked, unknown, silent = await asyncio.gather(
+        _upload(small.port, key + length, [piece] * count, pause_s=0.2),
+        _upload(small.port, key + "Transfer-Encoding: chunked", chunks, pause_s=0.2),
+        _upload(small.port, length + "\r\nConnection: close", [piece] * count, pause_s=0.2),
+        _upload(small.port, key + length, [], pause_s=0),
+    )
+
+    assert [answer[:12] for answer in (declared, chunked, unknown, silent)] == [
+        *(b"HTTP/1.1 413", b"HTTP/1.1 413", b"HTTP/1.1 401", b"HTTP/1.1 413")
+    ]
+    assert b"The request body exceeds 100000 bytes" in declared and declared.endswith(b"}")
+    assert declared.partition(b"\r\n\r\n")[2] == chunked.partition(b"\r\n\r\n")[2] == silent.partition(b"\r\n\r\n")[2]
+    assert '"exception"' not in small.log.read_text()

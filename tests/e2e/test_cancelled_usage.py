@@ -89,7 +89,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
 
 async def _tokens(proxy: ProxyProcess) -> dict[str, float]:
     """The tokens that metrics tell of, by type, and the calls that are said to lack them."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=30) as http:
         text = (await http.get(f"{proxy.url}/metrics")).text
     found: dict[str, float] = {}
     for line in text.splitlines():

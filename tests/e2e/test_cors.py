@@ -24,7 +24,7 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
 
 async def _ask(url: str, method: str, path: str, origin: str, **more: str) -> httpx.Response:
     body = b'{"model":"chat","messages":[{"role":"user","content":"x"}]}' if method == "POST" else None
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         return await client.request(method, url + path, headers={"origin": origin, **more}, content=body)
 
 
@@ -89,7 +89,7 @@ async def test_a_page_of_another_site_starts_nothing_without_a_key(
 ) -> None:
     """It cannot read the answer, but it would be paid for: an image's address is enough to ask."""
     headers = {name: value for name, value in (("origin", origin), ("sec-fetch-site", site)) if value is not None}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         asked = await client.get(f"{url}/chat?model=chat&prompt=x", headers=headers)
         posted = await client.post(
             f"{url}/v1/chat/completions",

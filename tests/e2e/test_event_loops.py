@@ -77,7 +77,7 @@ async def test_a_caller_that_reads_nothing_stops_the_upstream_and_gets_everythin
     taken = await (await upstream.exchange()).until_blocked()
     answer = await call.read_until(b"0\r\n\r\n", patience_s=50)
 
-    assert taken < 2_000_000
+    assert taken < 4_000_000, "of more than five: the kernel chooses its buffers' sizes itself"
     assert answer.count(b"word ") == 800_000
     call.leave()
 

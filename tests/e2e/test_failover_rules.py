@@ -211,7 +211,7 @@ async def test_a_failed_attempt_counts_no_tokens(tmp_path: Path) -> None:
 
         heard = await targets.hear("pair-paid")
         line = await targets.log_line("pair-paid")
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             metrics = (await client.get(f"{targets.proxy.url}/metrics")).text
 
     assert heard.text == WHOLE, heard

@@ -52,7 +52,7 @@ async def ask(proxy: Running, dialect: str = "openai_chat") -> httpx.Response:
 
 async def metric(proxy: Running, line: str) -> None:
     """Once the metrics have this line."""
-    async with asyncio.timeout(30), httpx.AsyncClient() as client:
+    async with asyncio.timeout(30), httpx.AsyncClient(timeout=30) as client:
         while line not in (await client.get(f"{proxy.url}/metrics")).text:  # noqa: ASYNC110  a gauge tells nobody
             await asyncio.sleep(0.02)
 

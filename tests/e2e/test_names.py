@@ -52,7 +52,7 @@ async def proxied(port: int, tmp_path: Path) -> AsyncIterator[Running]:
 
 
 async def ask(running: Running) -> httpx.Response:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         return await client.post(f"{running.url}/v1/chat/completions", json=BODY)
 
 

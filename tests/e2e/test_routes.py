@@ -46,7 +46,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def ask(url: str, method: str = "GET", **more: Any) -> httpx.Response:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         return await client.request(method, url, **more)
 
 
@@ -57,12 +57,12 @@ async def test_each_sdk_lists_models_on_the_shared_path(stage: Stage) -> None:
     gemini = (await ask(stage.url + "/v1/models", headers={"x-goog-api-key": "x"})).json()
     assert [model["name"] for model in gemini["models"]] == ["models/chat", "models/claude"]
 
-    async with openai.AsyncOpenAI(base_url=stage.url + "/v1", api_key="x") as openai_client:
+    async with openai.AsyncOpenAI(base_url=stage.url + "/v1", api_key="x", timeout=30) as openai_client:
         assert [model.id async for model in openai_client.models.list()] == ["chat", "claude"]
         assert (await openai_client.models.retrieve("chat")).id == "chat"
         with pytest.raises(openai.NotFoundError):
             await openai_client.models.retrieve("none")
-    async with anthropic.AsyncAnthropic(base_url=stage.url, api_key="x") as anthropic_client:
+    async with anthropic.AsyncAnthropic(base_url=stage.url, api_key="x", timeout=30) as anthropic_client:
         assert [model.id async for model in anthropic_client.models.list()] == ["chat", "claude"]
         assert (await anthropic_client.models.retrieve("claude")).id == "claude"
 
@@ -142,7 +142,7 @@ async def test_an_event_source_that_lost_its_stream_is_told_to_stop(stage: Stage
 
 async def test_tokens_are_counted_by_the_api_that_can(stage: Stage) -> None:
     stage.upstream.respond_with(json_answer({"input_tokens": 42}))
-    async with anthropic.AsyncAnthropic(base_url=stage.url, api_key="x") as client:
+    async with anthropic.AsyncAnthropic(base_url=stage.url, api_key="x", timeout=30) as client:
         counted = await client.messages.count_tokens(model="claude", messages=[{"role": "user", "content": "hi"}])
 
     assert counted.input_tokens == 42

@@ -319,8 +319,10 @@ async def test_a_killed_stream_ends_in_its_dialect_and_its_upstream_at_once(
 
 async def test_the_sdks_raise_for_a_killed_stream(proxy: Watched) -> None:
     async with (
-        openai.AsyncOpenAI(base_url=f"{proxy.running.url}/v1", api_key="-", max_retries=0) as openai_client,
-        anthropic.AsyncAnthropic(base_url=proxy.running.url, api_key="-", max_retries=0) as anthropic_client,
+        openai.AsyncOpenAI(base_url=f"{proxy.running.url}/v1", api_key="-", max_retries=0, timeout=30) as openai_client,
+        anthropic.AsyncAnthropic(
+            base_url=proxy.running.url, api_key="-", max_retries=0, timeout=30
+        ) as anthropic_client,
     ):
         chat = await openai_client.chat.completions.create(model="chat", stream=True, **HI)  # type: ignore[call-overload]
         with pytest.raises(openai.APIError, match="operator"):
