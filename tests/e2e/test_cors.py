@@ -44,6 +44,19 @@ async def test_a_known_page_may_ask_first(url: str) -> None:
     assert "authorization" in response.headers["access-control-allow-headers"]
 
 
+SDK_HEADERS = "authorization,content-type,x-stainless-arch,x-stainless-os,x-stainless-retry-count"
+
+
+@pytest.mark.parametrize(("asked", "allowed"), [(SDK_HEADERS, "x-stainless-retry-count"), ("ü", "authorization")])
+async def test_a_known_page_may_send_what_its_sdk_sends(asked: str, allowed: str, url: str) -> None:
+    """A browser sends no request with a header that the answer to its question does not name."""
+    wanted = {"access-control-request-method": "POST", "access-control-request-headers": asked.encode()}
+    response = await _ask(url, "OPTIONS", "/v1/messages", PAGE, **wanted)  # type: ignore[arg-type]
+
+    assert allowed in response.headers["access-control-allow-headers"]
+    assert "ü" not in response.headers["access-control-allow-headers"]
+
+
 async def test_a_known_page_may_ask_before_a_raw_request(url: str) -> None:
     """Also where the route takes every method, and would ask for a key."""
     path = "/passthrough/chat/files"
