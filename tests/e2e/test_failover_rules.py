@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import re
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -56,14 +55,14 @@ async def touchy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bounded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
-    """Three attempts, none of which begins after 1.8 seconds; an answer may take two."""
+    """Three attempts, none of which begins after 3.5 seconds; an answer may take four."""
     more: dict[str, Any] = {
-        "retry": {"attempts": 3, "max_attempts": 3, "budget_s": 1.8, "base_s": 0.02},
-        "timeouts": {"total_s": 2},
+        "retry": {"attempts": 3, "max_attempts": 3, "budget_s": 3.5, "base_s": 0.02},
+        "timeouts": {"total_s": 4},
         "breaker": {"failures": 0},
     }
     async with pair(
-        tmp_path_factory.mktemp("bounded"), silence_s=1.5, context_tokens=(8000, 200_000), **more
+        tmp_path_factory.mktemp("bounded"), silence_s=2.5, context_tokens=(8000, 200_000), **more
     ) as running:
         yield running
 
@@ -166,8 +165,8 @@ async def test_a_retry_after_in_the_far_future_is_passed_on_and_not_waited_for(b
     heard = await bounded.hear("alone-far")
 
     assert (heard.status, len(scenario.attempts)) == (429, 1)
+    assert heard.duration_s < 3, "less than the budget"
     assert heard.headers["retry-after"] == "Sun, 06 Nov 2094 08:49:37 GMT"
-    assert heard.duration_s < 1
 
 
 async def test_all_targets_together_are_asked_no_more_than_the_budget_allows(bounded: Pair) -> None:
@@ -180,12 +179,12 @@ async def test_all_targets_together_are_asked_no_more_than_the_budget_allows(bou
 
 
 async def test_a_wait_beyond_the_budget_is_not_begun(bounded: Pair) -> None:
-    scenario = bounded.first.play("alone-late", refused(429, "rate_limit_exceeded", b"Retry-After: 2"))
+    scenario = bounded.first.play("alone-late", refused(429, "rate_limit_exceeded", b"Retry-After: 4"))
 
     heard = await bounded.hear("alone-late")
 
     assert (heard.status, len(scenario.attempts)) == (429, 1)
-    assert heard.duration_s < 1
+    assert heard.duration_s < 3, "less than the budget"
 
 
 async def test_the_total_deadline_ends_the_wait_for_headers(bounded: Pair) -> None:
@@ -194,7 +193,7 @@ async def test_the_total_deadline_ends_the_wait_for_headers(bounded: Pair) -> No
     heard = await bounded.hear("pair-endless")
 
     assert heard.status == 504
-    assert 1.9 < heard.duration_s < 20
+    assert 3.9 < heard.duration_s < 20
     assert (len(first.attempts), len(second.attempts)) == (1, 1)
     assert '"outcome":"total_timeout"' in await bounded.log_line("pair-endless")
 
@@ -240,11 +239,8 @@ async def test_a_caller_that_leaves_ends_the_wait_for_the_next_attempt(bounded: 
     with contextlib.closing(RawCall(bounded.proxy.port)) as call:
         await call.send(request_bytes("openai_chat", "alone-left"))
         await scenario.attempt()
-    left_at = time.monotonic()
 
-    line = await bounded.log_line("alone-left")
+    line = await bounded.log_line("alone-left")  # Written when the call is over: nothing of it can follow.
 
     assert '"outcome":"caller_left_before_first"' in line
-    assert time.monotonic() - left_at < 0.9
-    await asyncio.sleep(1.2)
     assert len(scenario.attempts) == 1

@@ -47,7 +47,7 @@ async def no_leaks() -> AsyncIterator[None]:
     yield
 
     try:
-        for _ in range(50):
+        for _ in range(1000):
             if other_tasks() <= tasks and open_sockets() <= sockets:
                 break
             await asyncio.sleep(0.01)

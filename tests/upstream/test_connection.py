@@ -189,8 +189,8 @@ async def test_the_headers_deadline_does_not_limit_the_body(pool: UpstreamPool) 
         await peer.gone()
 
     async with RawServer(script) as server:
-        exchange = await ask(pool, server, headers_timeout_s=0.05)
-        asyncio.get_running_loop().call_later(0.15, go_on.set)
+        exchange = await ask(pool, server, headers_timeout_s=0.5)
+        asyncio.get_running_loop().call_later(0.6, go_on.set)
 
         assert await exchange.read_whole(100) == b"late"
 
