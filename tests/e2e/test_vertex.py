@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.support import vertex
 from tests.support.answers import Cut, CutHow, random_pieces
 from tests.support.canary import PROMPT
-from tests.support.corpus import Recording, params, recordings
+from tests.support.corpus import ABSENT, Recording, params, recordings
 from tests.support.crossing import cuts, says_complete
 from tests.support.dialect_grammar import CHECKS, breaches, has_success_ending
 from tests.support.google_account import service_account, token_answer
@@ -97,7 +97,7 @@ async def test_every_caller_understands_what_vertex_says(recording: Recording, d
 async def test_a_cut_stream_of_vertex_is_an_error(kind: str, dialect: str, how: CutHow, cloud: Proxied) -> None:
     recording = next((one for one in handful(kind) if "tools" in one.features), None)
     if recording is None:
-        pytest.skip("recordings are absent: ../shared/corpus")
+        pytest.skip(ABSENT)
     places = [place for place in cuts(recording) if not says_complete(kind, recording.response[:place])]
 
     raw = await cloud.stream(dialect, kind, recording.answer(cut=Cut(places[-1], how)), model=vertex.MODEL[kind])
@@ -191,7 +191,7 @@ def in_camel_case(tree: Any) -> Any:
 async def test_vertex_is_asked_what_the_vendors_own_client_asks(kind: str, row: str, cloud: Proxied) -> None:
     options = OPTIONS[kind][row]
     if not handful(kind):
-        pytest.skip("recordings are absent: ../shared/corpus")
+        pytest.skip(ABSENT)
     wanted = await asked_directly(kind, options)
     cloud.upstream.respond_with(handful(kind)[0].answer())
 
@@ -218,7 +218,7 @@ async def test_vertex_is_asked_what_the_vendors_own_client_asks(kind: str, row: 
 async def test_every_dialect_reaches_the_address_with_its_prompt(dialect: str, kind: str, cloud: Proxied) -> None:
     recording = next(iter(handful(kind)), None)
     if recording is None:
-        pytest.skip("recordings are absent: ../shared/corpus")
+        pytest.skip(ABSENT)
 
     raw = await cloud.stream(dialect, kind, recording.answer(), model=vertex.MODEL[kind])
 
