@@ -239,7 +239,13 @@ def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "the longest silence. Exit code 0: nothing wrong, 1: something is. The proxy must serve the model.",
         allow_abbrev=False,
     )
-    doctor.add_argument("url", metavar="URL", help="what callers use, with or without /v1")
+    doctor.add_argument(
+        "url",
+        metavar="URL",
+        nargs="?",
+        default="http://127.0.0.1:8080",
+        help="what callers use, with or without /v1 (default: http://127.0.0.1:8080)",
+    )
     doctor.add_argument("--key-env", metavar="VAR", help="the environment variable that holds a caller's key")
     doctor.add_argument("--model", default="demo", help="the name of the simulated model (default: demo)")
     doctor.add_argument(

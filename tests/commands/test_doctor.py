@@ -67,6 +67,7 @@ async def test_healthy_way_and_an_ill_one(tmp_path: Path) -> None:
         (("ftp://a.example",), 2, "expected http://"),
         (("http://a.example", "--key-env", "NOT_SET"), 2, "NOT_SET of --key-env is not set"),
         (("http://a.example", "--silence", "0"), 2, "expected seconds"),
+        (("--key-env", "NOT_SET"), 2, "NOT_SET of --key-env is not set"),
         (("http://127.0.0.1:9",), 1, "http://127.0.0.1:9: "),
         (("http://no-such-host.invalid",), 1, "http://no-such-host.invalid: "),
     ],
