@@ -76,6 +76,36 @@ def test_arguments_that_the_token_limit_cut_off_are_not_completed() -> None:
     assert completion.end == MessageEnd(FinishReason.LENGTH, "MAX_TOKENS")
 
 
+EMPTY: dict[str, Any] = {"functionCall": {"name": "f", "args": {}}}
+NAMELESS: dict[str, Any] = {"functionCall": {"args": {"a": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([chunk(EMPTY), chunk(NAMELESS, finish="STOP")], ['{"a":1}']),
+        ([chunk(EMPTY), chunk(NAMELESS), chunk(EMPTY), chunk(NAMELESS, finish="STOP")], ['{"a":1}', '{"a":1}']),
+        ([chunk(EMPTY, EMPTY, finish="STOP")], ["{}", "{}"]),
+        ([chunk(EMPTY), chunk({"text": "x"}, finish="STOP")], ["{}", "x"]),
+        ([chunk(EMPTY, finish="MAX_TOKENS")], ["{}"]),
+        (
+            [
+                chunk({"functionCall": {"name": "f", "args": {}, "willContinue": True}}),
+                *streamed_call([{"jsonPath": "$.a", "numberValue": 1}])[1:],
+                END,
+            ],
+            ['{"a":1}'],
+        ),
+    ],
+    ids=["follow", "two calls", "none", "text follows", "limit", "streamed"],
+)
+def test_empty_arguments_may_be_followed_by_what_they_stand_for(chunks: list[Any], expected: list[str]) -> None:
+    events = decode([sse(*chunks)])
+
+    assert grammar.check(events) == []
+    assert [done.text.replace(" ", "") for done in fold(events).blocks] == expected
+
+
 # --- the writer by itself
 
 _NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=4)

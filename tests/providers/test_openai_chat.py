@@ -109,6 +109,14 @@ def test_a_content_array_may_hold_reasoning_and_text_in_order() -> None:
     ]
 
 
+@pytest.mark.parametrize("reference", [{"type": "reference", "reference_ids": [1]}, [{"type": "reference"}]], ids=str)
+def test_a_part_may_stand_alone(reference: object) -> None:
+    """Mistral, between the texts that rest on a tool's results."""
+    chunks = [chunk({"content": "a"}), chunk({"content": reference}), chunk({"content": {"type": "text", "text": "b"}})]
+
+    assert shown(read(*chunks, chunk(finish="stop"), DONE)) == [("Text", "ab")]
+
+
 def test_a_signature_belongs_to_the_reasoning_before_it() -> None:
     detail = {"type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0}
     events = read(

@@ -4,6 +4,8 @@
 {functionCall: {name, willContinue: true}}              a call whose arguments follow in pieces (see `arguments`),
 {functionCall: {partialArgs: […], willContinue: true}}
 {functionCall: {}}                                      and end here
+{functionCall: {name, args: {}}}                        a call without arguments, unless they
+{functionCall: {args}}                                  follow, nameless
 {executableCode} {codeExecutionResult}                  code that the provider ran
 {toolCall} {toolResponse}                               any other tool of its own (recording file-search-grounding)
 """
@@ -38,11 +40,13 @@ SUCCESS = frozenset({None, "OUTCOME_OK", "OUTCOME_UNSPECIFIED"})
 class _Call:
     """A function call whose arguments are being streamed."""
 
-    __slots__ = ("_has_arguments", "_unwrapper", "id", "index", "writer")
+    __slots__ = ("_has_arguments", "_unwrapper", "id", "index", "is_empty", "writer")
 
     def __init__(self, index: int, id: str, unwrapper: Unwrapper | None) -> None:
         self.index = index
         self.id = id
+        self.is_empty = False
+        """Its arguments came as `{}`, which may stand for some that are still to come."""
         self.writer: ArgumentsWriter | None = None
         """Set once arguments came in pieces."""
         self._unwrapper = unwrapper
@@ -64,7 +68,7 @@ class _Call:
             rest = self._unwrapper.finish()
             if rest:
                 out.append(ArgumentsDelta(self.index, rest))
-        elif not self._has_arguments and is_whole:
+        elif not self._has_arguments and (is_whole or self.is_empty):
             # proto3 JSON leaves out an empty object.
             out.append(ArgumentsDelta(self.index, "{}"))
 
@@ -85,7 +89,7 @@ class Calls:
     def take(self, part: wire.FunctionCall, signature: str | None, out: list[Event]) -> None:
         """A whole call, or one more piece of the open one."""
         call = self._open
-        if call is None or (part.name and part.id != call.id):
+        if call is None or (part.name and (part.id != call.id or call.is_empty)):
             if not part.name:
                 if wire.is_given(part.args) or part.partialArgs:
                     raise UpstreamProtocolError("a function call has no name")
@@ -95,13 +99,15 @@ class Calls:
             call = self._open = self._start(part.id, part.name, part.args, out)
         if signature is not None:
             out.append(SignatureAdded(call.index, signature, Origin.GEMINI))
-        if wire.is_given(part.args) and call.writer is None:
+        is_empty = bytes(part.args) == b"{}"
+        call.is_empty = is_empty and not part.willContinue
+        if wire.is_given(part.args) and call.writer is None and not is_empty:
             call.add(wire.text_of(part.args), out)
         for piece in part.partialArgs or ():
             if call.writer is None:
                 call.writer = ArgumentsWriter()
             call.add(call.writer.add(piece), out)
-        if not part.willContinue:
+        if not (part.willContinue or call.is_empty):
             self.end(out)
 
     def end(self, out: list[Event], *, is_whole: bool = True) -> None:

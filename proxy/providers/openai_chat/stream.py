@@ -306,9 +306,9 @@ class ChatDecoder:
             self._text_blocks += 1
         return blocks.ensure(block, out)
 
-    def _take_content(self, content: str | list[ContentPart], out: list[Event]) -> None:
-        if isinstance(content, list):
-            for part in content:
+    def _take_content(self, content: str | list[ContentPart] | ContentPart, out: list[Event]) -> None:
+        if not isinstance(content, str):
+            for part in content if isinstance(content, list) else (content,):
                 self._take_part(part, out)
         elif self._tags is None:
             out.append(TextDelta(self._ensure(TEXT, out), content))

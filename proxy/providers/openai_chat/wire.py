@@ -67,7 +67,8 @@ class Audio(msgspec.Struct, gc=False):
 class Delta(msgspec.Struct, gc=False):
     """`choices[].delta` of a chunk and `choices[].message` of a whole answer."""
 
-    content: str | list[ContentPart] | None = None
+    content: str | list[ContentPart] | ContentPart | None = None
+    """One part alone: a reference of Mistral's."""
     reasoning_content: str | None = None
     reasoning: str | None = None
     reasoning_text: str | None = None
