@@ -22,7 +22,15 @@ from proxy.hub.errors import ConfigError
 from proxy.logs import LogOutput, start_logging
 from proxy.server.admin import ADMIN_PATHS, MAX_ADMIN_HEADER_BYTES, send_pieces
 from proxy.server.answers import SERVER_NAME
-from proxy.server.app import ENDING_S, ProxyServer, family_of, reachable_url, split_address, start
+from proxy.server.app import (
+    ENDING_S,
+    ProxyServer,
+    configured_server,
+    family_of,
+    reachable_url,
+    split_address,
+    start,
+)
 from proxy.server.dispatch import Dispatcher
 from proxy.server.streams import add_stream_routes
 from proxy.worker_link import Collector, Worker
@@ -179,10 +187,7 @@ async def _serve_admin(config: Config, link: str, orders: socket.socket) -> None
     try:
         if config.admin is not None:
             host, port = split_address(config.admin.listen)
-            timeout_s = config.limits.header_timeout_s
-            server = ProxyServer(
-                _admin_handler(collector), header_timeout_s=timeout_s, max_header_bytes=MAX_ADMIN_HEADER_BYTES
-            )
+            server = configured_server(config, _admin_handler(collector), MAX_ADMIN_HEADER_BYTES)
             listener = await loop.create_server(server, host, port, family=family_of(host))
         loop.add_signal_handler(signal.SIGTERM, drain)
         _obey(orders, {DRAIN: drain, NOW: over.set, RELOAD: _nothing}, orphaned=over.set)

@@ -54,7 +54,14 @@ ENDING_S = 2.0
 class ProxyServer(Server):
     """aiohttp's low-level server with our connection class. No `Application`: its routing and hooks cost every call."""
 
-    def __init__(self, handler: RequestHandlerFunction, *, header_timeout_s: float, max_header_bytes: int) -> None:
+    def __init__(
+        self,
+        handler: RequestHandlerFunction,
+        *,
+        header_timeout_s: float,
+        max_header_bytes: int,
+        caller_stall_s: float,
+    ) -> None:
         super().__init__(
             self._answer,
             handler_cancellation=True,
@@ -68,6 +75,7 @@ class ProxyServer(Server):
         )
         self._handler = handler
         self._header_timeout_s = header_timeout_s
+        self._caller_stall_s = caller_stall_s
 
     async def _answer(self, request: BaseRequest) -> web.StreamResponse:
         response = await self._handler(request)
@@ -76,7 +84,23 @@ class ProxyServer(Server):
         return response
 
     def __call__(self) -> CallerProtocol:
-        return CallerProtocol(self, loop=self._loop, header_timeout_s=self._header_timeout_s, **self._kwargs)
+        return CallerProtocol(
+            self,
+            loop=self._loop,
+            header_timeout_s=self._header_timeout_s,
+            caller_stall_s=self._caller_stall_s,
+            **self._kwargs,
+        )
+
+
+def configured_server(config: Config, handler: RequestHandlerFunction, max_header_bytes: int) -> ProxyServer:
+    """A server with the deadlines of `config`."""
+    return ProxyServer(
+        handler,
+        header_timeout_s=config.limits.header_timeout_s,
+        max_header_bytes=max_header_bytes,
+        caller_stall_s=config.timeouts.caller_stall_s,
+    )
 
 
 def build_snapshot(config: Config, metrics: Metrics, earlier: Snapshot | None = None) -> Snapshot:
@@ -246,15 +270,10 @@ async def start(config: Config, *, is_worker: bool = False) -> Running:
         add_routes(gateway, has_admin_listener=config.admin is not None)
         running = Running(gateway, demo, resources.pop_all())
     try:
-        limits = config.limits
-        main = ProxyServer(
-            gateway.handle, header_timeout_s=limits.header_timeout_s, max_header_bytes=limits.max_header_bytes
-        )
+        main = configured_server(config, gateway.handle, config.limits.max_header_bytes)
         await running.listen(main, *split_address(config.listen), reuse_port=is_worker or config.reuse_port)
         if config.admin is not None and not is_worker:
-            admin = ProxyServer(
-                gateway.handle_admin, header_timeout_s=limits.header_timeout_s, max_header_bytes=MAX_ADMIN_HEADER_BYTES
-            )
+            admin = configured_server(config, gateway.handle_admin, MAX_ADMIN_HEADER_BYTES)
             await running.listen(admin, *split_address(config.admin.listen))
     except BaseException:
         await running.stop()

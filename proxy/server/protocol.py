@@ -7,6 +7,8 @@ What is added to aiohttp here, and why:
 * The caller's leaving reaches the running stream within the same turn of the loop. aiohttp cancels the handler's task
   as well (`handler_cancellation`), which is what ends a call that has no stream yet.
 * A connection that does not complete its request head in time is answered 408 and closed; aiohttp has no such deadline.
+* A caller that takes nothing of what is written to it loses its connection. Streams see to that themselves; of whole
+  answers, errors and what a closing connection still holds only the kernel knows.
 * The kernel's send buffer is capped: on loopback it would else take megabytes from a caller that reads nothing.
 * Malformed requests get a JSON error that does not echo the caller's bytes.
 """
@@ -23,6 +25,9 @@ from proxy.server.answers import SERVER_NAME, bare_error_body, json_answer
 
 WRITE_HIGH_BYTES = 32 * 1024
 """User-space bytes waiting for the caller at which the upstream is paused."""
+
+PEER_GRACE_S = 30.0
+"""How much later than `caller_stall_s` the kernel gives a silent caller up: the relay, which can say why, comes first."""
 
 SEND_BUFFER_BYTES = 64 * 1024
 """SO_SNDBUF of accepted sockets; Linux doubles it for its own bookkeeping."""
@@ -41,17 +46,24 @@ class CallerWatcher(Protocol):
 class CallerProtocol(RequestHandler):
     """aiohttp's request handler plus what the module's docstring lists."""
 
-    __slots__ = ("_acknowledgement_s", "_head_timer", "header_timeout_s", "watcher")
+    __slots__ = ("_acknowledgement_s", "_caller_stall_s", "_head_timer", "header_timeout_s", "watcher")
 
-    def __init__(self, manager: web.Server, *, header_timeout_s: float, **options: object) -> None:
+    def __init__(
+        self, manager: web.Server, *, header_timeout_s: float, caller_stall_s: float, **options: object
+    ) -> None:
         super().__init__(manager, **options)  # type: ignore[arg-type]  # aiohttp's own options, given by the server
         self.header_timeout_s = header_timeout_s
         self.watcher: CallerWatcher | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._acknowledgement_s = 0.0
+        self._caller_stall_s = caller_stall_s
 
-    def expect_acknowledgement(self, within_s: float) -> None:
-        """Let the kernel break the connection when bytes sent stay unacknowledged for `within_s` (Linux only)."""
+    def expect_taking(self, caller_stall_s: float) -> None:
+        """Let the kernel break the connection when the caller takes nothing for `caller_stall_s` and `PEER_GRACE_S`.
+
+        Whether it is silent, or says all the time that it has no room (tcp(7), TCP_USER_TIMEOUT; Linux only).
+        """
+        within_s = caller_stall_s + PEER_GRACE_S
         if within_s == self._acknowledgement_s or self.transport is None:
             return
         self._acknowledgement_s = within_s
@@ -70,6 +82,7 @@ class CallerProtocol(RequestHandler):
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        self.expect_taking(self._caller_stall_s)
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:

@@ -24,9 +24,6 @@ from proxy.server.protocol import CallerProtocol
 
 _T = TypeVar("_T")
 
-PEER_GRACE_S = 30.0
-"""How much later than `caller_stall_s` the kernel gives a silent caller up: the relay, which can say why, comes first."""
-
 
 class CallerStream(EventSourceResponse):
     """The response of a stream, in any dialect."""
@@ -37,13 +34,13 @@ class CallerStream(EventSourceResponse):
     def __init__(
         self, *, content_type: str, headers: Mapping[str, str], caller_stall_s: float, status: int = 200
     ) -> None:
-        """A connection whose bytes stay unacknowledged for `caller_stall_s` and `PEER_GRACE_S` is broken by the kernel."""
+        """`caller_stall_s`: see `CallerProtocol.expect_taking`."""
         super().__init__(status=status, headers=headers, allow_all_methods=True, send_timeout=None)
         self.headers["Content-Type"] = content_type
         self.headers["Cache-Control"] = "no-cache, no-transform"
         self.is_whole = False
         """The end of the message is written."""
-        self._peer_timeout_s = caller_stall_s + PEER_GRACE_S
+        self._caller_stall_s = caller_stall_s
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Send the headers. Unlike the parent's, starts no ping task."""
@@ -58,7 +55,7 @@ class CallerStream(EventSourceResponse):
         # Set for the connection and left: the parent would set it and take it back with every stream.
         protocol = request.protocol
         if isinstance(protocol, CallerProtocol):
-            protocol.expect_acknowledgement(self._peer_timeout_s)
+            protocol.expect_taking(self._caller_stall_s)
         return await web.StreamResponse.prepare(self, request)
 
     def end_with(self, data: bytes) -> bytes:

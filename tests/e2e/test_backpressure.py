@@ -4,10 +4,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import yaml
 
+from proxy.config import Sources, load
+from proxy.server import protocol
+from proxy.server.app import start
 from tests.e2e.calls import RawCall, request_bytes
 from tests.e2e.streams import chat_stream
-from tests.support.answers import sse
+from tests.support.answers import json, sse
 from tests.support.proxy import provider, proxy_process, settings
 from tests.support.replay import ReplayServer
 
@@ -81,6 +85,31 @@ async def test_a_caller_may_take_longer_for_the_end_while_it_takes_some(dialect:
 
             assert call.received.count(b"word ") == 40_000
             call.leave()
+
+
+@pytest.mark.parametrize("size", [150_000, 5_000_000], ids=["in the transport", "in the handler"])
+async def test_a_caller_that_takes_nothing_of_a_whole_answer_is_let_go(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection, and the answer of up to 64 MB, were held for as long as it liked."""
+    monkeypatch.setattr(protocol, "PEER_GRACE_S", 0.0)
+    choice = {"index": 0, "message": {"role": "assistant", "content": "x" * size}, "finish_reason": "stop"}
+    async with ReplayServer(json({"id": "c", "model": "m", "created": 1, "choices": [choice]})) as upstream:
+        file = tmp_path / "proxy.yaml"
+        chat = provider("chat", "openai_chat", upstream.base_url + "/v1")
+        file.write_text(yaml.safe_dump(settings([chat], timeouts={"caller_stall_s": 0.5})))
+        running = await start(load(Sources(file, environ={})).config)
+        call = RawCall(running.port, receive_buffer_bytes=4096)
+        await call.send(request_bytes("openai_chat", "chat").replace(b'"stream":true', b'"stream":null'))
+        await call.read(1)
+        server = running._servers[0][0]
+
+        async with asyncio.timeout(20):
+            while server.connections:  # noqa: ASYNC110  the kernel tells only the connection
+                await asyncio.sleep(0.05)
+
+        call.leave()
+        await running.stop()
 
 
 async def test_memory_of_slow_callers_stays_bounded(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ async def test_what_aiohttp_reads_of_a_lost_connection_is_no_fault(caplog: pytes
     async def answer(request: BaseRequest) -> web.Response:
         return web.Response()
 
-    protocol = ProxyServer(answer, header_timeout_s=1, max_header_bytes=8190)()
+    protocol = ProxyServer(answer, header_timeout_s=1, max_header_bytes=8190, caller_stall_s=30)()
 
     protocol.log_exception("lost")
     protocol.transport = asyncio.Transport()
