@@ -192,7 +192,7 @@ class Session:
             return Passthrough(
                 provider.splitter(target),
                 decoder,
-                partial(self._encoder, context),
+                partial(make_encoder, self._dialect, context),
                 provider.is_terminator,
                 delivered,
             )
@@ -213,15 +213,12 @@ class Session:
         if self._sink is not None and isinstance(self._dialect, TakesComments):
             self._sink.write(b": x-proxy-joins %d %b\n\n" % (record.joins, record.provider.encode()))
 
-    def _encoder(self, context: StreamContext, is_relayed: bool) -> StreamEncoder:
-        return self._dialect.encoder(msgspec.structs.replace(context, is_relayed=is_relayed))
-
     def _encoder_in_place(self, context: StreamContext) -> StreamEncoder:
         """The encoder that wrote the stream so far; after a byte-exact relay a fresh one, brought to the same state."""
         if isinstance(self._transcoder, Convert):
             return self._transcoder.encoder
         has_relayed = isinstance(self._transcoder, Passthrough) and self._transcoder.has_relayed
-        encoder = self._encoder(context, has_relayed)
+        encoder = make_encoder(self._dialect, context, has_relayed)
         if isinstance(encoder, AdoptsStream):
             encoder.adopt(self.delivered.events())
         else:
@@ -229,6 +226,14 @@ class Session:
         if self.delivered.has_finish_reason and isinstance(encoder, EndsOnce):
             encoder.note_finish_reason()
         return encoder
+
+
+def make_encoder(dialect: Dialect, context: StreamContext, is_relayed: bool) -> StreamEncoder:
+    """The writer of a stream, or of the rest of one that was relayed until now.
+
+    No method of `Session`: a transcoder that refers to its session keeps both for the garbage collector.
+    """
+    return dialect.encoder(msgspec.structs.replace(context, is_relayed=is_relayed))
 
 
 async def follow(relay: Relay, exchange: Exchange, request: BaseRequest) -> None:
