@@ -247,6 +247,7 @@ class Passthrough:
             return b""
         self._is_steady = True
         opening, self._opening = self._opening, b""
+        has_relayed = self.has_relayed
         whole = self.feed(data)
         if self.summary.error is not None:
             return whole
@@ -257,6 +258,7 @@ class Passthrough:
         if opening.lstrip()[:1] not in (b"{", b"[") or len(opening) > MOST_OPENING_BYTES:
             return opening
         self._opening = opening
+        self.has_relayed = has_relayed
         return b""
 
     def finish(self) -> bytes:
@@ -312,14 +314,18 @@ class Passthrough:
         delivered.has_finish_reason = isinstance(tap, TellsFinish) and tap.has_finish_reason
 
     def _hold_back(self, whole: bytes) -> bytes:
-        """`whole` without its last event, which is the provider's error: a terminal event is the last one.
+        """`whole` up to the provider's error: behind it there may be comments and a terminator.
 
-        Where that is the terminator of a success, of an answer that says otherwise, the error has no event yet.
+        Where a terminator of success alone ends an answer that has failed, the error has no event yet.
         """
-        start = whole.rfind(b"\n\n", 0, len(whole) - 2) + 2
-        start = 0 if start == 1 else start
+        end = len(whole)
+        start = start_of_last_event(whole)
+        while start and (whole.startswith(b":", start) or self._is_terminator(whole[start:end])):
+            end = start
+            start = start_of_last_event(whole[:end])
         held = whole[start:]
-        self._held = b"" if self._is_terminator(held) else held
+        is_event = not self._is_terminator(held) or (end < len(whole) and not whole.startswith(b"{", start))
+        self._held = held if is_event else b""
         self.is_holding = True
         return whole[:start]
 
@@ -361,6 +367,23 @@ class Passthrough:
             self._tap = None
             self.summary.tap_failed = True
             self._saw_terminator = self._is_terminator(self._last_read)
+
+
+_BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+def start_of_last_event(whole: bytes) -> int:
+    """Where the last event of some whole ones begins: server-sent events, lines of JSON, or elements of an array.
+
+    An array's elements are found where each begins with a line of its own, as Gemini's do.
+    """
+    body = whole.rstrip(b"\r\n ]")
+    start = max(at + len(blank) if (at := body.rfind(blank)) >= 0 else 0 for blank in _BLANK_LINES)
+    if start:
+        return start
+    if body.lstrip()[:1] == b"{":
+        return body.rfind(b"\n") + 1
+    return max(body.rfind(b"\n,"), 0)
 
 
 class Collect:

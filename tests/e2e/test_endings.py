@@ -8,6 +8,7 @@ import pytest
 from proxy.dialects import DIALECTS
 from proxy.hub.codec import TellsFinish
 from proxy.hub.completion import fold
+from proxy.hub.continuation import Delivered
 from proxy.hub.errors import CallerError, ErrorKind
 from proxy.hub.events import (
     ArgumentsDelta,
@@ -24,7 +25,7 @@ from proxy.hub.events import (
     Usage,
 )
 from proxy.hub.request import ChatRequest, Message, Role, Sampling, TextPart
-from proxy.hub.transcode import CUT_MESSAGE
+from proxy.hub.transcode import CUT_MESSAGE, Passthrough
 from proxy.providers import PROVIDERS
 from proxy.providers.base import Target
 from tests.support.crossing import CONTEXT
@@ -178,3 +179,52 @@ def test_a_finish_reason_that_is_a_failure_is_none() -> None:
 
 def test_every_dialect_takes_part() -> None:
     assert set(WORDS) | {"text_stream"} == set(DIALECTS)
+
+
+# --- an error behind content, in one read
+
+HELLO = {
+    "gemini": b'{"candidates":[{"content":{"parts":[{"text":"hello"}],"role":"model"},"index":0}],"responseId":"r"}',
+    "ollama": b'{"model":"m","message":{"role":"assistant","content":"hello"},"done":false}',
+    "openai_chat": b'{"id":"c","choices":[{"index":0,"delta":{"content":"hello"}}]}',
+}
+BEHIND = {
+    "events": ("openai_chat", b"data: ", b"\n\n", b"data: "),
+    "named events": ("openai_chat", b"data: ", b"\n\n", b"event: error\ndata: "),
+    "events, CRLF": ("gemini", b"data: ", b"\r\n\r\n", b"data: "),
+    "events, CR": ("openai_chat", b"data: ", b"\r\r", b"data: "),
+    "lines": ("ollama", b"", b"\n", b""),
+    "array": ("gemini", b"[", b"\n,\r\n", b""),
+}
+"""Kind, what stands before content, between, and before the error."""
+
+
+def relaying(kind: str) -> tuple[Passthrough, Delivered]:
+    provider, target, delivered = PROVIDERS[kind], Target("vendor", "m"), Delivered(1000)
+    splitter, tap = provider.splitter(target), provider.decoder(target)
+    dialect = DIALECTS[kind]
+    return Passthrough(splitter, tap, lambda _: dialect.encoder(CONTEXT), provider.is_terminator, delivered), delivered
+
+
+@pytest.mark.parametrize("framing", BEHIND)
+def test_content_that_comes_with_an_error_is_delivered(framing: str) -> None:
+    """What is remembered as delivered must be: a second answer is joined to it."""
+    kind, before, between, before_error = BEHIND[framing]
+    relayed, delivered = relaying(kind)
+    end = b"" if framing == "array" else between
+    error = b'{"error":"busy"}' if kind == "ollama" else BUSY
+
+    out = relayed.feed(before + HELLO[kind] + between + before_error + error + end)
+
+    assert out == before + HELLO[kind] + (b"" if framing == "array" else between)
+    assert delivered.text == "hello"
+    assert out + relayed.ending() == before + HELLO[kind] + between + before_error + error + end
+
+
+@pytest.mark.parametrize("after", [b"data: [DONE]\n\n", b": bye\n\n", b": bye\n\ndata: [DONE]\n\n"])
+def test_an_error_that_comes_with_what_follows_it_is_held_back(after: bytes) -> None:
+    relayed, _ = relaying("openai_chat")
+    content, error = b"data: " + HELLO["openai_chat"] + b"\n\n", b"data: " + BUSY + b"\n\n"
+
+    assert relayed.feed(content + error + after) == content
+    assert relayed.ending() == error + after

@@ -11,6 +11,7 @@ import pytest_asyncio
 from tests.e2e.calls import RawCall
 from tests.e2e.fault_row import (
     CHUNKED,
+    LAST,
     PART,
     WHOLE,
     WORDS,
@@ -348,6 +349,19 @@ async def test_a_gemini_caller_who_has_the_finish_reason_gets_no_second_one(read
     assert (reading.text, reading.finish, reading.error) == (WHOLE, "stop", None)
     assert events.content.count(b'"finishReason"') == 1
     assert msgspec.json.decode(events.content.split(b"data: ")[-1])["usageMetadata"]["promptTokenCount"] == 8
+
+
+@pytest.mark.parametrize("reader", reader_params([reader for reader in STREAMING if reader.dialect == "gemini"]))
+async def test_content_that_came_with_an_error_is_not_lost(reader: Reader, from_gemini: Pair) -> None:
+    def failing(wire: Wire) -> Steps:
+        return (CHUNKED + chunk(wire.words[0]), Drip(b"", pause_s=0.05), chunk(wire.words[1] + wire.error) + LAST)
+
+    model = f"pair-with-error-{reader.name}"
+    from_gemini.play(model, (failing,), (good,))
+
+    reading = await reader.read(Call(from_gemini.proxy.url, model=model))
+
+    assert (reading.text, reading.finish, reading.error) == (WHOLE, "stop", None)
 
 
 async def test_a_caller_who_was_not_told_the_finish_reason_gets_a_joined_answer(restart: Pair) -> None:
