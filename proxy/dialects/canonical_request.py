@@ -151,4 +151,5 @@ _SHORT_OPTIONS: dict[str, Callable[[str, str], object]] = {
     "max_tokens": _integer,
     "temperature": _number,
     "partial_json": _flag,
+    "stream": _flag,
 }

@@ -118,6 +118,14 @@ def test_envelope_streams_unless_told_otherwise(body: object, expected: Envelope
     assert decode(body).include_usage
 
 
+@pytest.mark.parametrize(("asked", "stream"), [("false", False), ("0", False), ("true", True), ("", True)])
+def test_a_get_may_ask_for_a_whole_answer(asked: str, stream: bool) -> None:
+    params = CallParams(query={"prompt": "Hi", "stream": asked})
+
+    assert DIALECT.envelope(b"", params).stream is stream
+    assert DIALECT.decode_request(b"", params).stream is stream
+
+
 def test_query_of_a_get_is_a_request() -> None:
     params = get(
         prompt="Hi & bye", system="Be brief", model="m", max_tokens="12", temperature="0.5", partial_json="1", key="x"
@@ -143,6 +151,7 @@ def test_query_of_a_get_is_a_request() -> None:
         ({"prompt": "x", "max_tokens": "0"}, "max_tokens"),
         ({"prompt": "x", "temperature": "nan"}, "temperature"),
         ({"prompt": "x", "partial_json": "maybe"}, "partial_json"),
+        ({"prompt": "x", "stream": "no"}, "stream"),
         ({"prompt": "x", "response_format": "xml"}, "response_format"),
         ({"prompt": "x", "reasoning_effort": "heroic"}, "reasoning_effort"),
     ],
