@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from proxy.providers import PROVIDERS
 from tests.e2e.test_second_turn import SECOND
 from tests.support import second_callers
 from tests.support.exchange import Exchange
@@ -308,4 +309,5 @@ async def test_a_provider_of_the_callers_api_is_told_what_the_sdk_tells_it_direc
 
 def test_every_row_and_every_caller_takes_part() -> None:
     assert set(EXPECTED) == set(ROWS)
+    assert {row.kind for row in ROWS.values()} == set(PROVIDERS)
     assert set(SDKS) | set(BY_HAND) == set(SECOND)

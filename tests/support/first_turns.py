@@ -1,12 +1,13 @@
 """One answer in the words of every provider kind: reasoning with its proof, a text, two calls of the same tool.
 
-What a kind has no word for is left out: see `PROVED` and `CLOSED`. Written by hand, in the frames that recordings show.
+What a kind has no word for is left out. Claudes make closed reasoning besides. Written by hand, in the frames that
+recordings show.
 """
 
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tests.support import aws_frames
@@ -211,29 +212,24 @@ class Row:
     answer: Callable[[], Answer]
     path: str = ""
     """What the base URL has after the row's own part."""
-    proof: str | None = PROOF
-    """That the answer bears, if any."""
-    sealed: str | None = None
-    more: Json = field(default_factory=dict)
-    """Of the provider's configuration."""
 
 
 _DETAIL = {"type": "reasoning.text", "text": WHY, "signature": PROOF, "format": "anthropic-claude-v1", "index": 0}
 _CLAUDE_ON_BEDROCK = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 
 ROWS: dict[str, Row] = {
-    "anthropic": Row("anthropic", "claude-opus-4-6", claude, sealed=SEALED),
+    "anthropic": Row("anthropic", "claude-opus-4-6", claude),
     "bedrock": Row("bedrock", "amazon.nova-2-lite-v1:0", lambda: converse(None)),
-    "bedrock-claude": Row("bedrock", _CLAUDE_ON_BEDROCK, lambda: converse(SEALED_BLOB), sealed=SEALED),
-    "cohere": Row("cohere", "command-a-reasoning-08-2025", cohere, proof=None),
+    "bedrock-claude": Row("bedrock", _CLAUDE_ON_BEDROCK, lambda: converse(SEALED_BLOB)),
+    "cohere": Row("cohere", "command-a-reasoning-08-2025", cohere),
     "gemini": Row("gemini", "gemini-3-flash", lambda: gemini(has_ids=True)),
-    "ollama": Row("ollama", "qwen3", ollama, proof=None),
-    "openai_chat": Row("openai_chat", "gpt-5", lambda: chat([{"reasoning_content": WHY}]), "/v1", proof=None),
+    "ollama": Row("ollama", "qwen3", ollama),
+    "openai_chat": Row("openai_chat", "gpt-5", lambda: chat([{"reasoning_content": WHY}]), "/v1"),
     "openrouter": Row(
         "openai_chat", "anthropic/claude-haiku-4.5", lambda: chat([{"reasoning_details": [_DETAIL]}]), "/v1"
     ),
     "openai_responses": Row("openai_responses", "gpt-5", responses, "/v1"),
     "vertex": Row("vertex", "gemini-3-flash", lambda: gemini(has_ids=False), "/v1/projects/p/locations/l"),
-    "vertex-claude": Row("vertex", "claude-sonnet-4-5@20250929", claude, "/v1/projects/p/locations/l", sealed=SEALED),
+    "vertex-claude": Row("vertex", "claude-sonnet-4-5@20250929", claude, "/v1/projects/p/locations/l"),
 }
 """By the proxy's model."""
