@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Mapping
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from proxy.attempt import MAX_WHOLE_BYTES, Asking, Call, Opened, attempt
+from proxy.attempt import CREDENTIAL_REFUSED, MAX_WHOLE_BYTES, Asking, Call, Opened, attempt, names_credential
 from proxy.auth import refuse_other_models
 from proxy.config import OnCut, UsageMode
 from proxy.dialects.base import CountsTokens, Dialect, Operation, Route, StreamContext
@@ -186,6 +186,9 @@ class Generation(CallHandler):
         try:
             response = await self._open(call, target, asking)
         except BaseException as fault:
+            if isinstance(fault, UpstreamError) and names_credential(fault.message, target.credential_value()):
+                # Of a refusal it is known already; this one came under a status of success.
+                fault.message = CREDENTIAL_REFUSED
             self._end_attempt(call, fault)
             raise
         self._end_attempt(call, None)
@@ -260,6 +263,8 @@ class Generation(CallHandler):
         except UpstreamError as fault:
             # An error under a status of success, or no answer at all: another target may have one.
             if fault.kind in RESCUABLE and not (fault.kind is ErrorKind.PROTOCOL and is_json(body)):
+                raise
+            if names_credential(fault.message, opened.target.credential_value()):
                 raise
             record.tap_failed = True
         else:

@@ -46,6 +46,8 @@ class ProxyProcess:
     def __init__(self, process: asyncio.subprocess.Process, url: str, log: Path) -> None:
         self.process = process
         self.url = url
+        self.admin_url = url
+        """Where the admin routes are: on the same port, unless the configuration says otherwise."""
         self.log = log
 
     @property
@@ -118,6 +120,8 @@ async def proxy_process(
     shown: list[bytes] = []
     try:
         proxy = ProxyProcess(process, await _url(process, log), log)
+        if "admin" in config:
+            proxy.admin_url = await _admin_url(process)
         yield proxy
         if process.returncode is None:
             shown = canary.shown(await _admin_texts(proxy))
@@ -143,7 +147,8 @@ async def _admin_texts(proxy: ProxyProcess) -> bytes:
     for path in ("/metrics", "/streams"):
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(1):
-                reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+                port = int(proxy.admin_url.rpartition(":")[2])
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n".encode())
                 try:
                     texts += await reader.read()
@@ -161,3 +166,13 @@ async def _url(process: asyncio.subprocess.Process, log: Path) -> str:
             if line.startswith(b"listening on "):
                 return line.split()[2].decode()
     raise AssertionError(f"the proxy did not start: {log.read_text()[-2000:]}")
+
+
+async def _admin_url(process: asyncio.subprocess.Process) -> str:
+    """What the rest of the start's lines say of it."""
+    assert process.stdout is not None
+    async with asyncio.timeout(START_S):
+        while line := await process.stdout.readline():
+            if line.startswith(b"metrics, health"):
+                return line.split()[2].decode().removesuffix("/metrics")
+    raise AssertionError("the proxy does not say where its admin routes are")
