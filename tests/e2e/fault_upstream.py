@@ -21,6 +21,10 @@ class Attempt:
     left: asyncio.Event = field(default_factory=asyncio.Event)
     left_at: float = 0.0
     """When the proxy ended the connection; 0: it has not."""
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    """All steps are done: the connection waits for another request."""
+    ended_with: Then | None = None
+    """How the upstream ended the connection; `None`: it has not."""
 
     async def until_left(self) -> float:
         async with asyncio.timeout(PATIENCE_S):
@@ -85,10 +89,14 @@ class FaultyUpstream:
                     scenario.arrived.notify_all()
                 script = scenario.answers[min(len(scenario.attempts), len(scenario.answers)) - 1]
                 for step in script(WIRES[kind]):
+                    if step in (Then.FIN, Then.RST):
+                        attempt.ended_with = step
                     if await self._play(peer, step):
                         return
+                attempt.answered.set()
         except (asyncio.IncompleteReadError, ConnectionError):
             self._idle.pop(number, None)
+        finally:
             for attempt in seen:
                 attempt.left_at = time.monotonic()
                 attempt.left.set()
@@ -105,7 +113,9 @@ class FaultyUpstream:
             case Then.LISTEN:
                 pass
             case Then.FIN:
-                peer.close()
+                # Its own half alone, so that the proxy is seen to end the other.
+                peer.writer.write_eof()
+                await peer.gone()
                 return True
             case Then.RST:
                 # What was sent must be read before the reset takes the connection away.

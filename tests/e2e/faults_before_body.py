@@ -313,7 +313,12 @@ STATUSES = [
         always(sized("502 Bad Gateway", b"<html>nginx</html>", media_type=b"text/html")),
         failed(502, "upstream_failed", closed=Closed.KEPT),
     ),
-    Row("error_without_body", "a 500 without a body", always(sized("500 E", b"")), NO_ANSWER),
+    Row(
+        "error_without_body",
+        "a 500 without a body",
+        always(sized("500 E", b"")),
+        failed(502, "upstream_failed", closed=Closed.KEPT),
+    ),
     Row(
         "error_body_too_large",
         "a 500 with a body of 3 MB",
@@ -345,13 +350,18 @@ OPENINGS = [
         (lambda wire: (sized("200 OK", wire.whole_json)[:-9], Then.FIN),),
         failed(502, "cut"),
     ),
-    Row("json_invalid", "JSON that is none", always(sized("200 OK", b'{"id":')), failed(502, "protocol_error")),
+    Row(
+        "json_invalid",
+        "JSON that is none",
+        always(sized("200 OK", b'{"id":')),
+        failed(502, "protocol_error", closed=Closed.KEPT),
+    ),
     Row(
         "json_error",
         "200, and an error as JSON",
         always(sized("200 OK", b'{"error":{"message":"Too busy.","type":"server_error","code":503}}')),
-        failed(503, "error_event"),
-        failed(529, "error_event"),
+        failed(503, "error_event", closed=Closed.KEPT),
+        failed(529, "error_event", closed=Closed.KEPT),
     ),
     Row(
         "web_page",
@@ -360,9 +370,17 @@ OPENINGS = [
         failed(502, "protocol_error", closed=Closed.ANY),
     ),
     Row(
-        "empty_length", "200, and a stream of no bytes", always(SSE + b"Content-Length: 0\r\n\r\n"), failed(502, "cut")
+        "empty_length",
+        "200, and a stream of no bytes",
+        always(SSE + b"Content-Length: 0\r\n\r\n"),
+        failed(502, "cut", closed=Closed.KEPT),
     ),
-    Row("empty_chunked", "200, and a stream of no chunks", always(CHUNKED + LAST), failed(502, "cut")),
+    Row(
+        "empty_chunked",
+        "200, and a stream of no chunks",
+        always(CHUNKED + LAST),
+        failed(502, "cut", closed=Closed.KEPT),
+    ),
     Row("empty_until_close", "200, and the end", always(UNTIL_CLOSE, Then.FIN), failed(502, "cut")),
     Row("rst_after_head", "200, and a reset", always(CHUNKED, Then.RST), failed(502, "cut")),
     Row(

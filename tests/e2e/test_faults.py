@@ -105,6 +105,8 @@ async def _run(row: Row, dialect: str, kind: str, on: Stage) -> None:
     assert await on.ended(1) == {(expect.outcome, name): 1}
     assert line["dialect"] == dialect
     await _check_upstream(row, expect, scenario)
+    if expect.closed is Closed.KEPT and dialect == kind:
+        await _check_reuse(row, name, model, scenario, on)
 
 
 def _check_caller(view: View, expect: Expect, request_id: str) -> None:
@@ -146,14 +148,38 @@ async def _check_upstream(row: Row, expect: Expect, scenario: Scenario) -> None:
         case Closed.BY_PROXY:
             for attempt in scenario.attempts:
                 await attempt.until_left()
+                assert attempt.ended_with is None
+        case Closed.BY_UPSTREAM:
+            for attempt in scenario.attempts[-expect.attempts :]:
+                await attempt.until_left()
+                assert attempt.ended_with is not None
         case Closed.KEPT:
+            for before, after in itertools.pairwise(scenario.attempts):
+                if before.connection != after.connection:
+                    await before.until_left()
             assert not scenario.attempts[-1].left.is_set() or row.name in ENDS_LATER
-        case _:
-            pass
+        case Closed.ANY:
+            return
+    if expect.closed is not Closed.KEPT:
+        connections = [attempt.connection for attempt in scenario.attempts[-expect.attempts :]]
+        assert len(set(connections)) == len(connections), "a connection that has failed serves no other request"
 
 
 ENDS_LATER = {"reset_after_end", "no_end_after_end", "bytes_after_message"}
 """Whole answers on connections that cannot be kept."""
+
+
+async def _check_reuse(row: Row, name: str, model: str, scenario: Scenario, on: Stage) -> None:
+    """The upstream that answers again is asked on the connection that was kept, or on another one."""
+    last = scenario.attempts[-1]
+    scenario.answers = (good,)
+    await on.begin()
+    view = await on.ask("raw", f"{name}/{model}", f"again-{model}")
+
+    assert view.is_finished
+    assert (scenario.attempts[-1].connection == last.connection) == (row.name not in ENDS_LATER)
+    # Only then does the next test close the connection.
+    await scenario.attempts[-1].answered.wait()
 
 
 # --- callers
