@@ -1,6 +1,7 @@
 """Metrics as data: the text is the library's own, sums are right, and nothing keeps the event loop."""
 
 import asyncio
+import gc
 import time
 
 import prometheus_client
@@ -155,12 +156,19 @@ async def test_other_work_goes_on_between_slices() -> None:
             before = now
             turns += 1
 
-    counting = asyncio.get_running_loop().create_task(count_turns())
+    # The collector's time depends on what all other tests of this process have left.
+    gc.disable()
+    try:
+        counting = asyncio.get_running_loop().create_task(count_turns())
+        began = time.thread_time()
 
-    body = await text(await in_slices(take(all_of_them)))
+        body = await text(await in_slices(take(all_of_them)))
 
-    counting.cancel()
+        in_all = time.thread_time() - began
+        counting.cancel()
+    finally:
+        gc.enable()
     assert len(body) > 50_000
     assert turns > 10
-    # CPU time, so that other processes on the machine do not count; the bound leaves room for the collector.
-    assert longest < 0.005
+    # CPU time, so that other processes on the machine do not count.
+    assert longest < in_all / 4

@@ -76,7 +76,7 @@ async def test_an_order_reaches_the_worker_that_has_the_call(result: KillResult)
 
 
 async def test_a_stuck_worker_is_left_out() -> None:
-    office = Office(Calls("a"), None, patience_s=0.05)
+    office = Office(Calls("a"), None, patience_s=0.3)
 
     assert (await office.calls.look(None)).streams == [b"a"]
     assert await office.calls.kill("a") is KillResult.KILLED

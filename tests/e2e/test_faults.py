@@ -245,9 +245,9 @@ async def _answer(call: RawCall, row: CallerRow) -> bytes:
         return b""
     try:
         if row.closes:
-            return await call.read_to_end(patience_s=5)
+            return await call.read_to_end(patience_s=30)
         mark = b"0\r\n\r\n" if row.status == 200 else b"}"
-        return await call.read_until(mark, patience_s=5)
+        return await call.read_until(mark, patience_s=30)
     except ConnectionResetError:
         return call.received
 
