@@ -118,6 +118,11 @@ class Calls:
             call.finish(out, is_whole=is_whole)
             self._blocks.end(call.index, out)
 
+    def end_empty(self, out: list[Event]) -> None:
+        """End the open call if its arguments came as `{}`: none follow."""
+        if self._open is not None and self._open.is_empty:
+            self.end(out)
+
     def _start(self, id: str | None, name: str, args: msgspec.Raw, out: list[Event]) -> _Call:
         name = read_back(name)
         is_custom = name in self._custom_tools

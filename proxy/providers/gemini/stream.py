@@ -186,6 +186,7 @@ class Answer:
         reason = candidate.finishReason
         if reason is not None and reason not in wire.UNSPECIFIED:
             self._reason = reason
+            self._calls.end_empty(out)
 
     def _add_text(self, text: str, is_thought: bool | None, out: list[Event]) -> None:
         blocks = self._blocks
