@@ -213,3 +213,12 @@ def test_an_unencrypted_vendor_is_warned_of_and_an_own_network_is_not(tmp_path: 
     assert warnings("http://api.example.com/v1")
     for own in ("http://10.0.0.7/v1", "http://vllm:8000/v1", "http://vllm.models.svc/v1", "http://[fd12::1]/v1"):
         assert warnings(own) == ()
+
+
+@pytest.mark.parametrize("name", ["Host", "authorization", "Cookie", "content-type"])
+def test_what_is_the_proxys_own_or_a_credential_is_not_forwarded(name: str, tmp_path: Path) -> None:
+    text = f"providers:\n  - {{name: openai, forward_headers: [x-a, {name}]}}\n"
+
+    [problem] = problems_of(text, tmp_path)
+
+    assert f"providers[0].forward_headers[1]: '{name}' is the proxy's own, or a credential" in problem

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tests.e2e.fault_row import WIRES, Drip, Script, Step, Then
+from tests.support.canary import CALLER_KEY
 from tests.upstream.raw_server import PATIENCE_S, Peer, RawServer
 
 
@@ -80,6 +81,7 @@ class FaultyUpstream:
                 self._idle[number] = peer
                 request = await peer.request()
                 self._idle.pop(number, None)
+                assert CALLER_KEY.encode() not in request.raw, "a caller's key has gone upstream"
                 kind, model = asked_for(request.target, request.body)
                 scenario = self.scenarios[model]
                 attempt = Attempt(number, time.monotonic(), request.body)

@@ -11,12 +11,12 @@ import pytest_asyncio
 
 from tests.e2e.streams import chat_stream
 from tests.support.answers import sse
+from tests.support.canary import CALLER_KEY as KEY
 from tests.support.proxy import provider, proxy_process, settings
 from tests.support.replay import ReplayServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-KEY = "key-for-some-0123456789"
 CHAT, GEMINI = "/v1/chat/completions", "/v1beta/models/{}:streamGenerateContent"
 HI = b'"messages":[{"role":"user","content":"hi"}]'
 
@@ -78,6 +78,8 @@ async def test_what_is_allowed_reaches_its_own_targets_also_after_a_failover(
         (CHAT, b'{"model":"GPT-5",%b}' % HI),
         (CHAT, b'{"model":"gpt-5","models":["slow-one"],%b}' % HI),
         (CHAT, b'{"model":"fast","fallbacks":["slow-one"],%b}' % HI),
+        (CHAT, b'{"model":"gpt-5","Model":"slow-one",%b}' % HI),
+        (CHAT, b'{"model":"gpt-5","tools":[{"type":"image_generation","model":"slow-one"}],%b}' % HI),
         ("/v1/messages", b'{"model":"slow","max_tokens":5,%b}' % HI),
         ("/chat", b'{"model":"slow",%b}' % HI),
         ("/ui/chat", b'{"model":"slow",%b}' % HI),
