@@ -171,7 +171,6 @@ _CITED = "the text of the answer is what is cited"
 _SERVER_TOOL = "a call that the provider ran itself would be run again: it and its result are not shown"
 _NO_RESULT = "of a call that the provider ran itself, whose result is not in this answer"
 
-_CALLS_PROOF = "version 4 has no field beside a call for its proof"
 
 _EVERYWHERE: dict[str, str] = {
     "MessageStart.id": _OWN_ID,
@@ -235,7 +234,6 @@ _SOMETIMES: dict[str, dict[str, str]] = {
     "data_stream": {
         "ArgumentsDelta.json": _NO_RESULT,
         "CitationAdded.title": _NO_ADDRESS,
-        "SignatureAdded.signature": _CALLS_PROOF,
     },
     "gemini": {**_CALLS_OF_OTHERS, "CitationAdded.cited_text": _CITED},
     "ollama": {**_CALLS_OF_OTHERS, "(other events)": _NO_SOURCES},
