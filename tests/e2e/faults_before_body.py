@@ -393,8 +393,7 @@ OPENINGS = [
         "only_terminator",
         "a stream of nothing but its terminator",
         (lambda wire: (streamed(wire.terminator),),),
-        Expect("completed", text="", closed=Closed.KEPT),
-        Expect("completed", text="", closed=Closed.KEPT),
+        failed(502, "error_event", closed=Closed.ANY, says="without an answer"),
     ),
     Row(
         "silent_after_head",
