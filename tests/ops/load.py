@@ -125,7 +125,13 @@ class Callers:
         """Asks for a flood and reads nothing of it until the proxy has given up."""
         body = {"messages": [{"role": "user", "content": "[[demo tokens=1 rate=0 fault=flood@1]]"}]}
         async with self._session.post(f"{self._url}/chat", json=body, read_bufsize=1024) as response:
-            await asyncio.sleep(0.8)
+            call = f"{self._url}/streams/{response.headers['x-proxy-stream']}"
+            async with asyncio.timeout(10):
+                while True:
+                    async with self._session.get(call) as view:
+                        if view.status == 404:
+                            break
+                    await asyncio.sleep(0.1)
             response.close()
 
 
