@@ -54,10 +54,10 @@ def test_the_splitter_gives_whole_responses_only(recording: Recording) -> None:
         size = chance.randrange(1, 400)
         given_out += splitter.feed(body[position : position + size])
         position += size
-        if recording.is_array_stream and given_out and position < len(body):
-            assert json.loads(given_out + b"]")
+        if recording.is_array_stream and given_out:
+            assert json.loads(given_out + b"]"), "the end of the array waits for the end of the body"
         elif given_out:
-            assert given_out.endswith((b"\r\n\r\n", b"]", b"]\n"))
+            assert given_out.endswith(b"\r\n\r\n")
 
     assert given_out + splitter.finish() == body
 
