@@ -4,7 +4,7 @@ Everything here happens before the first byte is written to the caller, so every
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -14,6 +14,7 @@ from proxy.credentials import upstream_headers
 from proxy.dialects.base import CallParams, Dialect, Envelope, Operation
 from proxy.hub.codec import StreamDecoder
 from proxy.hub.errors import ErrorKind, UpstreamError
+from proxy.hub.events import StreamError
 from proxy.hub.request import ChatRequest, Message, Role, TextPart
 from proxy.hub.whole import WholeDecoder
 from proxy.providers.base import NativeCall, Target, UpstreamRequest, for_request
@@ -246,3 +247,11 @@ def names_credential(text: str, key: str | None) -> bool:
     if key is None or len(key) < 12:
         return key is not None and key in text
     return key[:10] in text or key[-4:] in text
+
+
+def tellable(key: Callable[[], str | None], error: StreamError, said: bytes) -> StreamError:
+    """`error` without the configured key, which some vendors quote; `said`: its bytes, where these go to the caller."""
+    text = f"{error.message} {error.code or ''} {said.decode('utf-8', 'replace')}"
+    if not names_credential(text, key()):
+        return error
+    return StreamError(error.kind, CREDENTIAL_REFUSED)

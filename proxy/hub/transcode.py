@@ -102,6 +102,15 @@ class Transcoder(Protocol):
 
 CUT_MESSAGE = "The provider's stream ended before it was complete."
 
+Tellable = Callable[[StreamError, bytes], StreamError]
+"""What the caller may be told in place of a provider's fault that came in the given bytes; mostly the fault itself. The
+bytes are empty where nothing but the fault can reach the caller."""
+
+
+def as_it_is(error: StreamError, _said: bytes) -> StreamError:
+    """A `Tellable` for providers that hold no secret."""
+    return error
+
 
 class Convert:
     """Decode with the provider's codec, encode with the dialect's.
@@ -109,8 +118,15 @@ class Convert:
     With `delivered`, errors are held back until `ending`, so that the stream may go on with a second answer.
     """
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, delivered: Delivered | None = None) -> None:
+    def __init__(
+        self,
+        decoder: StreamDecoder,
+        encoder: StreamEncoder,
+        delivered: Delivered | None = None,
+        tellable: Tellable = as_it_is,
+    ) -> None:
         self.summary = Summary()
+        self._tellable = tellable
         self.encoder = encoder
         self._decoder = decoder
         self._delivered = delivered
@@ -152,12 +168,14 @@ class Convert:
 
     def _encode(self, events: list[Event]) -> bytes:
         self.summary.observe(events)
+        if self.summary.error is not None:
+            # A terminal event is the last one, by the grammar.
+            self.summary.error = events[-1] = self._tellable(self.summary.error, b"")
         delivered = self._delivered
         if delivered is not None:
             if delivered.is_complete:
                 delivered.observe(events)
             if self.summary.error is not None:
-                # A terminal event is the last one, by the grammar.
                 self.is_holding = True
                 events = events[:-1]
         return self.encoder.encode(events)
@@ -196,8 +214,10 @@ class Passthrough:
         make_encoder: Callable[[bool], StreamEncoder],
         is_terminator: Callable[[bytes], bool],
         delivered: Delivered | None = None,
+        tellable: Tellable = as_it_is,
     ) -> None:
         self.summary = Summary()
+        self._tellable = tellable
         self._delivered = delivered
         self._held = b""
         """The provider's own error event, while it is held back."""
@@ -231,15 +251,24 @@ class Passthrough:
         if whole:
             self._observe(whole)
             if self.summary.error is not None and not self.relays_on:
-                if self._delivered is not None:
-                    self._is_steady = False
-                    self._note_finish(self._delivered)
-                    whole = self._hold_back(whole)
-                else:
-                    self.relays_on = True
-            if whole:
-                self.has_relayed = True
+                return self._end_with_error(whole, self.summary.error)
+            self.has_relayed = True
         return whole
+
+    def _end_with_error(self, whole: bytes, error: StreamError) -> bytes:
+        """What of `whole`, in which the provider's error is, goes to the caller now."""
+        told = self.summary.error = self._tellable(error, whole)
+        if told is error and self._delivered is None:
+            self.relays_on = self.has_relayed = True
+            return whole
+        self._is_steady = False
+        if self._delivered is not None:
+            self._note_finish(self._delivered)
+        whole = self._hold_back(whole)
+        self.has_relayed = self.has_relayed or bool(whole)
+        if told is not error:
+            self._held = b""
+        return whole if self._delivered is not None else whole + self.ending()
 
     def _feed_unsteady(self, data: bytes) -> bytes:
         """`feed` at the stream's beginning and after its failure."""

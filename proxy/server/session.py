@@ -16,13 +16,13 @@ import msgspec
 from aiohttp import HttpVersion11
 from aiohttp.web_request import BaseRequest
 
-from proxy.attempt import Call, Opened
+from proxy.attempt import Call, Opened, tellable
 from proxy.dialects.base import BreaksOnError, Dialect, StreamContext, TakesComments
 from proxy.hub.codec import AdoptsStream, EndsOnce, StreamDecoder, StreamEncoder
 from proxy.hub.continuation import Delivered, JoinedDecoder, Prefill, Restart
 from proxy.hub.errors import ErrorKind, UpstreamError
 from proxy.hub.events import StreamError
-from proxy.hub.transcode import Convert, Passthrough, Transcoder
+from proxy.hub.transcode import Convert, Passthrough, Tellable, Transcoder
 from proxy.record import CallRecord
 from proxy.relay import Deadlines, Relay, Sink
 from proxy.server.protocol import CallerProtocol
@@ -186,8 +186,9 @@ class Session:
         provider, target = opened.target.provider, opened.target.target
         decoder = opened.decoder()
         delivered = self.delivered if self.can_join else None
+        told = partial(tellable, opened.target.credential_value)
         if self.is_begun:
-            return self._join(decoder, context, is_prefilled=is_prefilled)
+            return self._join(decoder, context, told, is_prefilled=is_prefilled)
         if opened.is_native and not opened.is_whole and not (self._holds_cuts and opened.is_array):
             return Passthrough(
                 provider.splitter(target),
@@ -195,16 +196,19 @@ class Session:
                 partial(make_encoder, self._dialect, context),
                 provider.is_terminator,
                 delivered,
+                told,
             )
-        return Convert(decoder, self._dialect.encoder(context), delivered)
+        return Convert(decoder, self._dialect.encoder(context), delivered, told)
 
-    def _join(self, decoder: StreamDecoder, context: StreamContext, *, is_prefilled: bool) -> Transcoder:
+    def _join(
+        self, decoder: StreamDecoder, context: StreamContext, told: Tellable, *, is_prefilled: bool
+    ) -> Transcoder:
         delivered = self.delivered
         joint = Prefill(delivered) if is_prefilled else Restart(delivered)
         encoder = self._encoder_in_place(context)
         if delivered.has_content:
             self._note_join()
-        return Convert(JoinedDecoder(decoder, joint), encoder, delivered)
+        return Convert(JoinedDecoder(decoder, joint), encoder, delivered, told)
 
     def _note_join(self) -> None:
         """Count a join, and say the count where the dialect has a place for it: the headers are out."""

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from tests.e2e.calls import BODIES, RawCall, request_bytes
 from tests.e2e.faults_of_callers import post
@@ -49,6 +50,33 @@ async def _check_refusal(proxy: ProxyProcess, dialect: str, *, stream: bool) -> 
         answer = await call.read_to_end()
     assert b"The provider refused the proxy's credential." in answer
     assert not shown(answer)
+
+
+@pytest.mark.parametrize("on_cut", ["error", "restart"])
+async def test_an_error_within_the_stream_quotes_no_key(on_cut: str, tmp_path: Path) -> None:
+    said = chat_chunk("one ") + b"data: " + msgspec.json.encode(QUOTING) + b"\n\n"
+    answers = {"at once": sse(said), "later": sse(said, holds=(len(chat_chunk("one ")),))}
+    async with ReplayServer(sse(said)) as upstream:
+        chat = provider("chat", "openai_chat", upstream.base_url + "/v1", api_key="env:SECRET")
+        config = settings([chat], retry={"attempts": 1}, breaker={"failures": 0}, on_cut=on_cut)
+        async with proxy_process(config, tmp_path, environ=ENVIRON) as proxy:
+            for name, answer in answers.items():
+                upstream.respond_with(answer)
+                for dialect in BODIES:
+                    path, fields = BODIES[dialect]
+                    body = msgspec.json.encode({**fields, "model": "chat", "stream": True})
+                    with contextlib.closing(RawCall(proxy.port)) as call:
+                        seen = len(upstream.exchanges)
+                        await call.send(post(path, body, b"Connection: close"))
+                        exchange = await upstream.exchange(seen)
+                        if name == "later":
+                            await call.read_until(b"one")
+                            exchange.release()
+                        heard = await call.read_to_end()
+
+                    assert b"one" in heard
+                    assert not shown(heard), (name, dialect)
+                    assert b"The provider refused the proxy's credential." in heard
 
 
 async def test_neither_the_live_view_nor_a_crash_shows_what_is_said(tmp_path: Path) -> None:
