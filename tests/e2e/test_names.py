@@ -35,7 +35,7 @@ class Names:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    monkeypatch.setattr("proxy.upstream.resolve.FRESH_S", 0.1)
+    monkeypatch.setattr("proxy.upstream.resolve.FRESH_S", 0.0)
     return Names(monkeypatch)
 
 
