@@ -89,7 +89,8 @@ class CallerProtocol(RequestHandler):
         super().data_received(data)
         if self._messages or self._request_in_progress:
             self._stop_watching_head()
-        elif self._head_timer is None and data:
+        elif data and self._head_timer is None and self._waiter is not None:
+            # Someone waits for a request: these bytes begin one. Else they are the body of one that is about to be handled.
             self._watch_head()
 
     def eof_received(self) -> None:

@@ -1,5 +1,6 @@
 """What stands beside generations: lists, health, raw pass-through, token counts, and HTTP as odd callers speak it."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -11,9 +12,12 @@ import anthropic
 import httpx2 as httpx
 import openai
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+from aiohttp.web_request import BaseRequest
 
 from proxy.server.admin import ADMIN_PATHS, refuse_remote
+from proxy.server.app import ProxyServer
 from tests.e2e.calls import RawCall, bare_body, request_bytes
 from tests.e2e.streams import chat_stream
 from tests.support.answers import Answer, sse
@@ -362,6 +366,33 @@ async def test_a_slow_body_is_not_waited_for(stage: Stage) -> None:
 
     assert answer.startswith(b"HTTP/1.1 408")
     call.leave()
+
+
+async def test_a_body_that_ends_before_its_handler_begins_is_no_late_head() -> None:
+    """Found by the mixed soak: a slow caller read 408 behind its whole answer. Between two turns of the loop aiohttp has
+    taken the request out of its queue, and the task that answers it has not begun."""
+
+    async def answer(request: BaseRequest) -> web.Response:
+        return web.Response(body=await request.read())
+
+    server = ProxyServer(answer, header_timeout_s=0.2, max_header_bytes=8190, caller_stall_s=30)
+    async with await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0) as listener:
+        reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+        async with asyncio.timeout(10):
+            while not server.connections:  # noqa: ASYNC110  nobody tells of a connection
+                await asyncio.sleep(0.01)
+        protocol = server.connections[0]
+        protocol.data_received(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
+        asyncio.get_running_loop().call_soon(protocol.data_received, b"cd")
+
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(b"abcd")).startswith(b"HTTP/1.1 200")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                assert await reader.read(100) == b"", "nothing was asked for"
+        writer.close()
+        await writer.wait_closed()
+        await server.shutdown(1)
 
 
 async def test_an_expected_100_continue_is_given(stage: Stage) -> None:
