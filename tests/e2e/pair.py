@@ -17,7 +17,7 @@ from tests.e2e.fault_upstream import FaultyUpstream, Scenario
 from tests.e2e.faults_in_stream import MAX_FRAME_BYTES
 from tests.support.proxy import ProxyProcess, provider, proxy_process, settings
 
-SILENCE_S = 0.3
+SILENCE_S = 0.6
 
 
 @dataclass
