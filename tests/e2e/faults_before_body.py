@@ -72,7 +72,7 @@ def _rejected(status: int) -> Expect:
 
 
 def _timely(outcome: str) -> Expect:
-    return Expect(outcome, 504, closed=Closed.BY_PROXY, at_least_s=DEADLINE_S, at_most_s=DEADLINE_S + 5)
+    return Expect(outcome, 504, closed=Closed.BY_PROXY, at_least_s=DEADLINE_S, at_most_s=DEADLINE_S + 1)
 
 
 REACHING = [
@@ -250,7 +250,7 @@ STATUSES = [
     ),
     *(_status(number, expect=_rejected(number)) for number in (400, 401, 402, 403, 404, 405, 408, 413, 415, 418, 422)),
     _status(409, expect=failed(409, "rejected", closed=Closed.KEPT)),
-    _status(429, expect=failed(429, "rejected", closed=Closed.KEPT, at_most_s=5)),
+    _status(429, expect=failed(429, "rejected", closed=Closed.KEPT, at_most_s=1.5)),
     _status(
         429,
         b"Retry-After: 1",
@@ -280,7 +280,7 @@ STATUSES = [
         429,
         b"Retry-After: Sun, 06 Nov 2094 08:49:37 GMT",
         name="retry_after_date_too_late",
-        expect=Expect("rejected", 429, closed=Closed.KEPT, at_most_s=5),
+        expect=Expect("rejected", 429, closed=Closed.KEPT, at_most_s=1),
     ),
     _once("rate_limited_once", "429", _refused(429)),
     Row(
@@ -335,7 +335,7 @@ STATUSES = [
         "error_body_stalls",
         "a 500 whose body never ends",
         always(b"HTTP/1.1 500 E\r\nContent-Length: 99\r\n\r\n{"),
-        failed(502, "upstream_failed", closed=Closed.BY_PROXY, at_most_s=10),
+        failed(502, "upstream_failed", closed=Closed.BY_PROXY, at_most_s=4),
         provider="brief",
     ),
 ]
@@ -415,7 +415,7 @@ OPENINGS = [
         "silent_past_heartbeat",
         "200, and nothing, for longer than a heartbeat",
         always(CHUNKED),
-        replace(_timely("first_event_timeout"), status=None, at_most_s=10),
+        replace(_timely("first_event_timeout"), status=None, at_most_s=3),
         provider="patient",
         reverse=True,
     ),

@@ -39,7 +39,7 @@ CUT = broken("cut")
 BAD = broken("protocol_error", closed=PROXY)
 BAD_WHOLE = broken("protocol_error", closed=Closed.ANY)
 """The stream is bad, its HTTP message is whole."""
-IDLE = broken("idle_timeout", closed=PROXY, at_least_s=DEADLINE_S, at_most_s=DEADLINE_S + 5)
+IDLE = broken("idle_timeout", closed=PROXY, at_least_s=DEADLINE_S, at_most_s=DEADLINE_S + 1)
 
 
 def _after_part(*steps: bytes | Drip | Then) -> Script:
@@ -322,7 +322,7 @@ SILENCES = [
         "endless_content",
         "content without end",
         (lambda wire: (CHUNKED + chunk(wire.part), Drip(chunk(chat_chunk("x")) * 200, len(chunk(chat_chunk("x"))))),),
-        Expect("total_timeout", text=PART + "x…", closed=PROXY, at_least_s=TOTAL_S, at_most_s=TOTAL_S + 5),
+        Expect("total_timeout", text=PART + "x…", closed=PROXY, at_least_s=TOTAL_S, at_most_s=TOTAL_S + 1),
         provider="short",
     ),
 ]
