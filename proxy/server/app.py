@@ -29,7 +29,6 @@ from proxy.metrics_calls import CallMetrics
 from proxy.routing import Router
 from proxy.server import passthrough
 from proxy.server.admin import MAX_ADMIN_HEADER_BYTES
-from proxy.server.body import take_rest
 from proxy.server.embedded import Embedded
 from proxy.server.gateway import Gateway, Snapshot
 from proxy.server.listener import LackOfDescriptors, open_listener
@@ -63,25 +62,18 @@ class ProxyServer(Server):
         caller_stall_s: float,
     ) -> None:
         super().__init__(
-            self._answer,
+            handler,
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=KEEPALIVE_S,
-            lingering_time=0,  # `take_rest` does it
+            lingering_time=0,  # `body.take_rest` does it
             max_line_size=max_header_bytes,
             max_field_size=max_header_bytes,
             logger=_LOG,
         )
-        self._handler = handler
         self._header_timeout_s = header_timeout_s
         self._caller_stall_s = caller_stall_s
-
-    async def _answer(self, request: BaseRequest) -> web.StreamResponse:
-        response = await self._handler(request)
-        if not request.content.is_eof():
-            await take_rest(request, response)
-        return response
 
     def __call__(self) -> CallerProtocol:
         return CallerProtocol(

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-from http import HTTPStatus
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, StreamReader
 from aiohttp.web_request import BaseRequest
 
 from proxy.hub.errors import CallerError, ErrorKind
@@ -63,18 +62,14 @@ def _too_large(max_bytes: int) -> CallerError:
     return CallerError(ErrorKind.TOO_LARGE, f"The request body exceeds {max_bytes} bytes; send less.")
 
 
-async def take_rest(request: BaseRequest, response: web.StreamResponse) -> None:
-    """Send `response`, and read what its caller still sends of the request, for `REST_S` and pauses of `REST_QUIET_S`.
+async def take_rest(content: StreamReader, limit_s: float) -> None:
+    """Read what the caller of an answered request still sends of it, for `limit_s` and pauses of `REST_QUIET_S`.
 
     Most callers look for an answer when they have sent everything. A connection that is closed before is reset by the
-    kernel, and they never learn that their body is too large, but send it again. Who was too slow before is not waited
-    for: `REST_QUIET_S` in all.
+    kernel, and they never learn that their body is too large, but send it again.
     """
     with contextlib.suppress(Exception):  # whatever is wrong with the caller or the rest: aiohttp closes then
-        await response.prepare(request)
-        await response.write_eof()
-        async with asyncio.timeout(REST_QUIET_S if response.status == HTTPStatus.REQUEST_TIMEOUT else REST_S):
-            content = request.content
+        async with asyncio.timeout(limit_s):
             while not content.is_eof():
                 seen = content.total_bytes
                 try:

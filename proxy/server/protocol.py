@@ -9,12 +9,14 @@ What is added to aiohttp here, and why:
 * A connection that does not complete its request head in time is answered 408 and closed; aiohttp has no such deadline.
 * A caller that takes nothing of what is written to it loses its connection. Streams see to that themselves; of whole
   answers, errors and what a closing connection still holds only the kernel knows.
+* What a caller still sends of a request that is answered is read for longer than aiohttp does, so that it sees the answer.
 * The kernel's send buffer is capped: on loopback it would else take megabytes from a caller that reads nothing.
 * Malformed requests get a JSON error that does not echo the caller's bytes.
 """
 
 import asyncio
 import socket
+from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import web
@@ -22,6 +24,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from proxy.server.answers import SERVER_NAME, bare_error_body, json_answer
+from proxy.server.body import REST_QUIET_S, REST_S, take_rest
 
 WRITE_HIGH_BYTES = 32 * 1024
 """User-space bytes waiting for the caller at which the upstream is paused."""
@@ -127,6 +130,16 @@ class CallerProtocol(RequestHandler):
         transport to go on; mostly nobody has stopped it."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
+
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send what is left of the answer, then read what is left of the request; who was too slow with it has no time."""
+        finished = await super().finish_response(request, resp, start_time)
+        if not request.content.is_eof():
+            is_late = resp.status == HTTPStatus.REQUEST_TIMEOUT
+            await take_rest(request.content, REST_QUIET_S if is_late else REST_S)
+        return finished
 
     def handle_error(
         self,
